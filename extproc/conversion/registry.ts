@@ -7,6 +7,7 @@ import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
 import { rerank } from '../providers/openai/rerank.ts';
 import { responses } from '../providers/openai/responses.ts';
+import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
 import { isClaude, vertexAnthropicProvider } from './anthropic/vertex-provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
@@ -69,7 +70,7 @@ const conversions = new Map<ClientApi, ReadonlyMap<ProviderApi, Conversion>>([
 for (const [api, client] of clients) {
   const byProvider = new Map<ProviderApi, Conversion>();
   for (const [name, provider] of Object.entries(providers) as [ProviderApi, ConversionProvider][]) {
-    if (!api.providerApis.includes(name)) {
+    if (!api.providerApis.includes(name) || api.isMissingAt !== undefined) {
       byProvider.set(name, new ConversationConversion(client, provider, name));
     }
   }
@@ -92,13 +93,18 @@ const toClaudeOnVertex = new Map(
   ]),
 );
 
+/** Whether a backend serves the client API itself. */
+export function serves(api: ClientApi, backend: BackendApi): boolean {
+  return api.providerApis.includes(backend.schema) && api.isMissingAt?.(backend) !== true;
+}
+
 /**
- * Returns undefined where the provider API serves the client API itself, or cannot serve it.
- * `model` is the name at the backend, where it is known.
+ * Returns undefined where the backend serves the client API itself, or cannot serve it. `model` is
+ * the name at the backend, where it is known.
  */
-export function conversionFor(api: ClientApi, providerApi: ProviderApi, model?: string): Conversion | undefined {
-  if (providerApi === 'GCPVertexAI' && model !== undefined && isClaude(model)) {
+export function conversionFor(api: ClientApi, backend: BackendApi, model?: string): Conversion | undefined {
+  if (backend.schema === 'GCPVertexAI' && model !== undefined && isClaude(model)) {
     return toClaudeOnVertex.get(api);
   }
-  return conversions.get(api)?.get(providerApi);
+  return serves(api, backend) ? undefined : conversions.get(api)?.get(backend.schema);
 }

@@ -82,7 +82,7 @@ export function convertedCase(given: ConversionCase): ConvertedCase | string {
         };
   const { providerApi: schema, dialect } = given;
   const backend = { schema, ...(dialect !== undefined && { dialect }) };
-  const conversion = conversionFor(api, schema, model)!;
+  const conversion = conversionFor(api, backend, model)!;
   const converted = conversion.convert(body, { facts, backend, model, modelFacts, drops: given.drops === true });
   if (isFailure(converted)) {
     return converted.message;

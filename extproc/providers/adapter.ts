@@ -25,6 +25,8 @@ export interface ClientApi {
   readonly operation: Operation;
   /** APIs of backends that serve this client API without translation. */
   readonly providerApis: readonly ProviderApi[];
+  /** Whether a server of these APIs does not serve this client API; absent: all do. */
+  readonly isMissingAt?: (backend: BackendApi) => boolean;
   readonly dialect: Dialect;
   /**
    * `metered`: collects the body, counts tokens, holds quotas. `free`: reads the body for the model

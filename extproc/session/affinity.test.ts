@@ -20,7 +20,7 @@ function chosen(from: readonly CompiledTarget[], key: string, resting: readonly 
   const healthy = (id: string) => !resting.includes(id);
   return chooseTarget(
     from,
-    ['OpenAI'],
+    ({ schema }) => schema === 'OpenAI',
     () => true,
     healthy,
     0,
@@ -91,7 +91,7 @@ describe('the target of a client session', () => {
     const script = `
       import { chooseTarget } from ${JSON.stringify(import.meta.resolve('./routing.ts'))};
       const { targets, keys } = JSON.parse(process.argv[1]);
-      const choice = (key) => chooseTarget(targets, ['OpenAI'], () => true, () => true, 0, () => key).backend;
+      const choice = (key) => chooseTarget(targets, () => true, () => true, () => true, 0, () => key).backend;
       console.log(JSON.stringify(keys.map(choice)));`;
     const args = ['--input-type=module', '-e', script, JSON.stringify({ targets, keys })];
     const told = execFileSync(process.execPath, args, { encoding: 'utf8' });
@@ -104,7 +104,7 @@ describe('without an affinity key', () => {
     const choose = (random: number) =>
       chooseTarget(
         targets,
-        ['OpenAI'],
+        () => true,
         () => true,
         () => true,
         random,
@@ -118,7 +118,7 @@ describe('without an affinity key', () => {
     assert.equal(
       chooseTarget(
         [targets[0]!],
-        ['OpenAI'],
+        () => true,
         () => true,
         () => true,
         0,
@@ -130,7 +130,7 @@ describe('without an affinity key', () => {
     assert.equal(
       chooseTarget(
         [targets[0]!, lower],
-        ['OpenAI'],
+        () => true,
         () => true,
         () => true,
         0,

@@ -3,7 +3,7 @@
  * health are arguments.
  */
 import { hash } from 'node:crypto';
-import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts } from '../../contract/policy.ts';
 import { type NameMatcher, nameMatcher } from '../model-names.ts';
 import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
 
@@ -75,7 +75,7 @@ export function findPassthrough(
 }
 
 /**
- * Returns one of the targets that serve one of the APIs, or by a conversion: by weight, among those
+ * Returns one of the targets that serve the client API, or by a conversion: by weight, among those
  * of the lowest priority number that has a healthy target. Among these, a target that needs no
  * conversion comes first. Where no target is healthy, health is ignored, because a wrong guess must
  * not disable a provider. `random` is in [0, 1). With an affinity key, requests of the same key get
@@ -83,14 +83,13 @@ export function findPassthrough(
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
-  providerApis: readonly ProviderApi[],
-  isConvertible: (providerApi: ProviderApi) => boolean,
+  serves: (backend: BackendPolicy) => boolean,
+  isConvertible: (backend: BackendPolicy) => boolean,
   healthy: (id: string) => boolean,
   random: number,
   affinityKey?: () => string | undefined,
 ): CompiledTarget | undefined {
-  const serves = ({ backendPolicy: { schema } }: CompiledTarget) => providerApis.includes(schema);
-  const able = ableTargets(targets, providerApis, isConvertible);
+  const able = ableTargets(targets, serves, isConvertible);
   if (able.length <= 1) {
     return able[0];
   }
@@ -98,7 +97,8 @@ export function chooseTarget(
   const from = well.length > 0 ? well : able;
   const priority = Math.min(...from.map((target) => target.priority));
   const all = from.filter((target) => target.priority === priority);
-  const group = all.some(serves) ? all.filter(serves) : all;
+  const native = all.filter(({ backendPolicy }) => serves(backendPolicy));
+  const group = native.length > 0 ? native : all;
   const key = group.length > 1 ? affinityKey?.() : undefined;
   return key === undefined ? byWeight(group, random) : byKey(group, key);
 }
@@ -142,14 +142,14 @@ function hashedFraction(key: string, { backend, model = '' }: CompiledTarget): n
   return (Number.parseInt(digest.slice(0, FRACTION_DIGITS), 16) + 0.5) / FRACTIONS;
 }
 
-/** Returns the targets that serve one of the APIs, or by a conversion. */
+/** Returns the targets that serve the client API, or by a conversion. */
 export function ableTargets(
   targets: readonly CompiledTarget[],
-  providerApis: readonly ProviderApi[],
-  isConvertible: (providerApi: ProviderApi) => boolean,
+  serves: (backend: BackendPolicy) => boolean,
+  isConvertible: (backend: BackendPolicy) => boolean,
 ): readonly CompiledTarget[] {
   return targets.filter(
-    ({ weight, backendPolicy: { schema } }) => weight > 0 && (providerApis.includes(schema) || isConvertible(schema)),
+    ({ weight, backendPolicy }) => weight > 0 && (serves(backendPolicy) || isConvertible(backendPolicy)),
   );
 }
 

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../../tools/fuzz/cases.ts';
+import { responses } from '../../providers/openai/responses.ts';
+import { conversionFor, serves } from '../registry.ts';
 import {
   type ConversionCase,
   type ConvertedCase,
@@ -90,6 +92,24 @@ describe('a field of the Responses API that another API does not have', () => {
       stream_options: { include_obfuscation: false },
     };
     assert.deepEqual(converted(caseOf(given)).dropped, []);
+  });
+});
+
+describe('a server of OpenAI’s API without responses', () => {
+  it('is reached by chat completions, and others as they are', () => {
+    const { path, body } = converted(caseOf({ max_output_tokens: 50 }, { providerApi: 'OpenAI', dialect: 'Mistral' }));
+    assert.equal(path, '/v1/chat/completions');
+    assert.equal(JSON.parse(body).max_tokens, 50);
+    const served = [undefined, 'VLLM', 'Groq', 'Mistral', 'DeepSeek'] as const;
+    const backends = served.map((dialect) => ({ schema: 'OpenAI' as const, ...(dialect && { dialect }) }));
+    assert.deepEqual(
+      backends.map((backend) => serves(responses, backend)),
+      [true, true, true, false, false],
+    );
+    assert.deepEqual(
+      backends.map((backend) => conversionFor(responses, backend) === undefined),
+      [true, true, true, false, false],
+    );
   });
 });
 

@@ -10,6 +10,7 @@ import { openAiDialect } from './errors.ts';
 import { ResponseStreamReader } from './response-stream-reader.ts';
 import { ResponseStreamWriter } from './response-stream-writer.ts';
 import { editResponsesRequest, readResponsesRequest, responsesShape } from './responses-request.ts';
+import { serverDialect } from './server-dialects.ts';
 
 const TEXT: Shape = { text: true };
 const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
@@ -31,6 +32,7 @@ export const responses: ClientApi = {
   name: 'responses',
   operation: 'chat',
   providerApis: ['OpenAI', 'AzureOpenAI'],
+  isMissingAt: (backend) => serverDialect(backend).lacksResponses === true,
   dialect: openAiDialect,
   kind: 'metered',
   shape: responsesShape,

@@ -12,6 +12,8 @@ export interface ServerDialect {
   readonly boundName: 'max_completion_tokens' | 'max_tokens';
   /** The server reports the usage of streams unasked, and refuses `include_usage`. */
   readonly refusesIncludeUsage: boolean;
+  /** The server has no `/v1/responses`. */
+  readonly lacksResponses?: true;
 }
 
 const newer: ServerDialect = { boundName: 'max_completion_tokens', refusesIncludeUsage: false };
@@ -19,10 +21,11 @@ const older: ServerDialect = { boundName: 'max_tokens', refusesIncludeUsage: fal
 
 const dialects: Readonly<Record<OpenAiDialect, ServerDialect>> = {
   OpenAI: newer,
-  DeepSeek: older, // Ignores max_completion_tokens.
+  DeepSeek: { ...older, lacksResponses: true }, // Ignores max_completion_tokens.
   Fireworks: newer,
   Groq: newer,
-  Mistral: { boundName: 'max_tokens', refusesIncludeUsage: true }, // Refuses unknown members with 422.
+  // Refuses unknown members with 422.
+  Mistral: { boundName: 'max_tokens', refusesIncludeUsage: true, lacksResponses: true },
   Ollama: older, // Ignores max_completion_tokens.
   OpenRouter: newer,
   SGLang: newer,

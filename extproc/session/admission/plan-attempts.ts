@@ -1,6 +1,6 @@
 /** Plans which targets may serve a request if the chosen one fails, and what they may cost. */
-import type { AttemptRoutes } from '../../../contract/policy.ts';
-import { conversionFor } from '../../conversion/registry.ts';
+import type { AttemptRoutes, BackendPolicy } from '../../../contract/policy.ts';
+import { conversionFor, serves } from '../../conversion/registry.ts';
 import { type Failure, isFailure } from '../../errors.ts';
 import type { CompiledTarget } from '../../policy/compile.ts';
 import { possiblePrices, pricesOfUnits } from '../../quota/money.ts';
@@ -55,7 +55,8 @@ function orderOfOthers(
   routes: AttemptRoutes,
 ): readonly CompiledTarget[] {
   const { endpoint } = request.found!;
-  const isConvertible = (api: CompiledTarget['backendPolicy']['schema']) => conversionFor(endpoint, api) !== undefined;
+  const isServed = (backend: BackendPolicy) => serves(endpoint, backend);
+  const isConvertible = (backend: BackendPolicy) => conversionFor(endpoint, backend) !== undefined;
   const { healthy, random } = context;
   const most = rule.rule.failover!.attempts - attemptOf(request.header);
   let left = rule.targets.filter(
@@ -64,7 +65,7 @@ function orderOfOthers(
   const order: CompiledTarget[] = [];
   while (order.length < most) {
     const key = rule.rule.affinity && affinityKey;
-    const next = chooseTarget(left, endpoint.providerApis, isConvertible, healthy, random(), key);
+    const next = chooseTarget(left, isServed, isConvertible, healthy, random(), key);
     if (next === undefined) {
       break;
     }

@@ -1,8 +1,8 @@
 /** Chooses the rule and the backend of a request. Pure. */
-import type { ModelFacts, ProviderApi, Tokenizer } from '../../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts, Tokenizer } from '../../../contract/policy.ts';
 import type { ModelPrices } from '../../../contract/tokens.ts';
 import type { Conversion } from '../../conversion/converted-request.ts';
-import { conversionFor } from '../../conversion/registry.ts';
+import { conversionFor, serves } from '../../conversion/registry.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../../policy/compile.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
@@ -62,7 +62,7 @@ export function selectBackend(
     );
   }
   const key = rule.rule.affinity && affinityKey;
-  const target = chooseTarget(rule.targets, endpoint.providerApis, servedWithout(endpoint), healthy, random, key);
+  const target = chooseTarget(rule.targets, servedBy(endpoint), servedWithout(endpoint), healthy, random, key);
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -87,8 +87,8 @@ export function decisionFor(
     rule,
     target,
     facts,
-    conversion: conversionFor(endpoint, target.backendPolicy.schema, backendModel),
-    counts: endpoint.countReply !== undefined && !endpoint.providerApis.includes(target.backendPolicy.schema),
+    conversion: conversionFor(endpoint, target.backendPolicy, backendModel),
+    counts: endpoint.countReply !== undefined && !serves(endpoint, target.backendPolicy),
     backendModel,
     modelFacts: known,
     prices: known && pricesAt(known, nowMs),
@@ -97,9 +97,13 @@ export function decisionFor(
   };
 }
 
-/** Returns whether backends of an API serve the endpoint although they do not have it. */
-function servedWithout(endpoint: ClientApi): (providerApi: ProviderApi) => boolean {
-  return (providerApi) => endpoint.countReply !== undefined || conversionFor(endpoint, providerApi) !== undefined;
+function servedBy(endpoint: ClientApi): (backend: BackendPolicy) => boolean {
+  return (backend) => serves(endpoint, backend);
+}
+
+/** Returns whether backends serve the endpoint although they do not have it. */
+function servedWithout(endpoint: ClientApi): (backend: BackendPolicy) => boolean {
+  return (backend) => endpoint.countReply !== undefined || conversionFor(endpoint, backend) !== undefined;
 }
 
 /** Whether another healthy target than the chosen one can serve the request. */
@@ -108,7 +112,7 @@ export function hasOtherBackend(
   { rule, target }: RoutingDecision,
   healthy: (target: string) => boolean,
 ): boolean {
-  const able = ableTargets(rule.targets, endpoint.providerApis, servedWithout(endpoint));
+  const able = ableTargets(rule.targets, servedBy(endpoint), servedWithout(endpoint));
   return able.some(({ id }) => id !== target.id && healthy(id));
 }
 
