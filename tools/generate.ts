@@ -7,6 +7,7 @@ import { stringify } from 'yaml';
 import { conditions } from '../crds/conditions.ts';
 import { customResourceDefinition } from '../crds/custom-resource.ts';
 import { kinds } from '../crds/kinds.ts';
+import { conversionsPage } from './conversions-page.ts';
 import { commandLinePage, environmentPage } from './environment-page.ts';
 import { errorsPage } from './errors-page.ts';
 import { metricsPage } from './metrics-page.ts';
@@ -30,6 +31,7 @@ for (const definition of kinds) {
   write(`docs/reference/${definition.page}.md`, kindPage(definition, example));
 }
 write('docs/reference/conditions.md', conditionsPage(conditions));
+write('docs/reference/conversions.md', await conversionsPage());
 write('docs/reference/errors.md', errorsPage());
 write('docs/reference/metrics.md', await metricsPage());
 write('docs/reference/environment.md', environmentPage());
