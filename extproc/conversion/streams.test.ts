@@ -95,7 +95,7 @@ function wholeOf(one: Converted): string {
 }
 
 /** Places of long streams at which the official clients read what came before. */
-const MOST_ENDS = 40;
+const MOST_ENDS = fuzzRuns(10).numRuns;
 
 /** Returns the ends of events: all of a short stream, and at even distances in a long one. */
 function endsOf(bytes: Buffer): readonly number[] {

@@ -321,7 +321,7 @@ describe('a hostile client of the Responses API', () => {
           }
         },
       ),
-      fuzzRuns(500),
+      fuzzRuns(200),
     );
   });
 });
