@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
-import type { TokenSource, WantedToken } from '../contract/cloud-tokens.ts';
-import { wantedTokenId } from '../contract/cloud-tokens.ts';
+import type { EntraSource, TokenSource, WantedToken } from '../contract/cloud-tokens.ts';
+import { knownToken, wantedTokenId } from '../contract/cloud-tokens.ts';
 import type { Log } from '../runtime/log.ts';
 import type { IssuedToken } from './token-endpoint.ts';
 import { type KeptToken, TokenRenewer } from './token-renewer.ts';
@@ -135,14 +135,35 @@ describe('TokenRenewer', () => {
     assert.equal(result(wanted('a')).failure, 'the token that was issued has expired already');
   });
 
-  it('a changed secret needs another token, and the old one is dropped', async () => {
+  it('a changed secret needs another token, and the old one serves until it comes', async () => {
     renewer.want([wanted('a', 'old')]);
     await settle();
+    const known = () => knownToken(renewer.results(), wanted('a', 'new'))?.token?.reveal();
+    assert.equal(known(), 'token-1', 'before the new one is wanted');
+    failure = 'wrong secret';
     renewer.want([wanted('a', 'new')]);
+    assert.equal(known(), 'token-1');
     await settle();
-    assert.equal(result(wanted('a', 'new')).token, 'token-2');
+    assert.deepEqual(result(wanted('a', 'new')), { token: 'token-1', failure });
+    [failure, attempts.length] = [undefined, 1];
+    await pass(2000);
+    assert.equal(known(), 'token-2');
     assert.equal(result(wanted('a', 'old')).token, undefined);
     assert.equal(kept.length, 1);
+  });
+
+  it('another identity of a backend does not inherit the token, nor does the identity of the gateway', async () => {
+    renewer.want([wanted('a')]);
+    await settle();
+    const { source, backend } = wanted('a');
+    const other: WantedToken = { backend, source: { ...source, clientId: 'other' } as EntraSource };
+    const { clientSecret: _, ...own } = source as EntraSource;
+    for (const each of [other, { backend, source: own }]) {
+      assert.equal(knownToken(renewer.results(), each), undefined);
+      pending = new Promise(() => {});
+      renewer.want([each]);
+      assert.equal(result(each).token, undefined);
+    }
   });
 
   it('backends with equal credentials do not share a token', async () => {

@@ -3,7 +3,13 @@
  * retries failures. The last token stays in use until it expires.
  */
 import { EventEmitter, once } from 'node:events';
-import { type CloudToken, type TokenSource, type WantedToken, wantedTokenId } from '../contract/cloud-tokens.ts';
+import {
+  type CloudToken,
+  replaceableTokenId,
+  type TokenSource,
+  type WantedToken,
+  wantedTokenId,
+} from '../contract/cloud-tokens.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
 import type { IssuedToken } from './token-endpoint.ts';
@@ -89,6 +95,7 @@ export class TokenRenewer {
       this.#options.log.warn({ tokens: all.length, maximum: MAX_TOKENS }, 'too many tokens of clouds');
     }
     const wanted = new Map(all.slice(0, MAX_TOKENS).map((each) => [wantedTokenId(each), each]));
+    const replaceable = new Map([...this.#followed.values()].map((each) => [replaceableTokenId(each), each.issued]));
     for (const id of this.#followed.keys()) {
       if (!wanted.has(id)) {
         this.#followed.delete(id);
@@ -97,7 +104,9 @@ export class TokenRenewer {
     }
     for (const [id, each] of wanted) {
       if (!this.#followed.has(id)) {
-        this.#followed.set(id, this.#newToken(id, each));
+        const replaceableId = replaceableTokenId(each);
+        const replaced = replaceableId === undefined ? undefined : replaceable.get(replaceableId);
+        this.#followed.set(id, this.#newToken(id, each, replaced));
       }
     }
     this.#tick();
@@ -110,9 +119,13 @@ export class TokenRenewer {
     for (const { id, ...issued } of this.#kept.values()) {
       results.set(id, resultOf(issued, undefined, now));
     }
-    for (const { id, issued, failure } of this.#followed.values()) {
+    for (const { id, backend, source, issued, failure } of this.#followed.values()) {
       if (issued !== undefined || failure !== undefined) {
         results.set(id, resultOf(issued, failure, now));
+      }
+      const replaceableId = replaceableTokenId({ backend, source });
+      if (issued !== undefined && replaceableId !== undefined) {
+        results.set(replaceableId, resultOf(issued, undefined, now));
       }
     }
     return results;
@@ -142,14 +155,15 @@ export class TokenRenewer {
     clearInterval(this.#timer);
   }
 
-  #newToken(id: string, { backend, source }: WantedToken): FollowedToken {
+  /** `replaced`: the token for an earlier secret of the same identity. */
+  #newToken(id: string, { backend, source }: WantedToken, replaced: FollowedToken['issued']): FollowedToken {
     const kept = this.#kept.get(id);
     const issued = kept && !hasExpired(kept, this.#now()) ? kept : undefined;
     return {
       id,
       backend,
       source,
-      issued,
+      issued: issued ?? replaced,
       expired: false,
       failure: undefined,
       failures: 0,

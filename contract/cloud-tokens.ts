@@ -80,6 +80,24 @@ export function wantedTokenId({ backend, source }: WantedToken): string {
   return `${backend} ${hash('sha256', text, 'base64url')}`;
 }
 
+/**
+ * Identifies what stays when a backend gets another secret for the same identity: its last token is
+ * used until there is one for the new secret. Undefined for the gateway's identity, whose token
+ * must never serve where the identity is not allowed any more.
+ */
+export function replaceableTokenId({ backend, source }: WantedToken): string | undefined {
+  if (usesGatewayIdentity(source)) {
+    return undefined;
+  }
+  const text = JSON.stringify(source, (name, value: unknown) => (isHidden(value) || name === 'accessKey' ? '' : value));
+  return `${backend} of ${hash('sha256', text, 'base64url')}`;
+}
+
+/** Returns what is known of a token, or of the one that it replaces. */
+export function knownToken(tokens: ReadonlyMap<string, CloudToken>, wanted: WantedToken): CloudToken | undefined {
+  return tokens.get(wantedTokenId(wanted)) ?? tokens.get(replaceableTokenId(wanted) ?? '');
+}
+
 function isHidden(value: unknown): value is Hidden {
   return typeof value === 'object' && value !== null && 'reveal' in value && typeof value.reveal === 'function';
 }

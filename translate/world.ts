@@ -81,7 +81,7 @@ export interface World {
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];
   /** What was fetched for `jwksSources` of the last plan, by `keySourceId`. */
   readonly jwks: ReadonlyMap<string, FetchedJwks>;
-  /** What was issued for `wantedTokens` of the last plan, by `wantedTokenId`. */
+  /** What was issued for `wantedTokens` of the last plan, by `wantedTokenId`; see `knownToken`. */
   readonly tokens: ReadonlyMap<string, CloudToken>;
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];

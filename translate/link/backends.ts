@@ -1,6 +1,6 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
-import { type WantedToken, wantedTokenId } from '../../contract/cloud-tokens.ts';
+import { knownToken, type WantedToken } from '../../contract/cloud-tokens.ts';
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
@@ -92,7 +92,7 @@ function tokenCredential(
   context: TranslationContext,
 ): Credential | undefined {
   reportToken(wanted, backend, context);
-  const token = context.tokens.get(wantedTokenId(wanted))?.token;
+  const token = knownToken(context.tokens, wanted)?.token;
   return token && bearer(token.reveal());
 }
 

@@ -11,10 +11,10 @@ import {
   type AzureCloud,
   type EntraSource,
   type GoogleSource,
+  knownToken,
   type TokenSource,
   usesGatewayIdentity,
   type WantedToken,
-  wantedTokenId,
 } from '../../contract/cloud-tokens.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import type { TranslationContext } from '../context.ts';
@@ -189,7 +189,7 @@ export function reportToken(
   backend: Located<AIBackend>,
   { tokens, diagnostics }: TranslationContext,
 ): void {
-  const known = tokens.get(wantedTokenId(wanted));
+  const known = knownToken(tokens, wanted);
   if (known?.failure === undefined) {
     return;
   }

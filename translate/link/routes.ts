@@ -1,5 +1,5 @@
 /** Links routes: resolves the backends of each rule and assigns target ids. */
-import { wantedTokenId } from '../../contract/cloud-tokens.ts';
+import { knownToken } from '../../contract/cloud-tokens.ts';
 import type { HeaderMatch } from '../../contract/policy.ts';
 import type { AIGatewayRoute } from '../../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../../crds/route.ts';
@@ -170,7 +170,7 @@ function resolveBackend(
   }
   const linked = backends.get(name);
   if (linked?.usable === undefined && linked?.wanted !== undefined) {
-    const hasFailed = tokens.get(wantedTokenId(linked.wanted))?.failure !== undefined;
+    const hasFailed = knownToken(tokens, linked.wanted)?.failure !== undefined;
     if (hasFailed) {
       const message = `AIBackend ${name} has no token`;
       const fix = 'fix the problems of that AIBackend';
