@@ -108,6 +108,11 @@ soak: setup ## Run hostile clients and providers for ten minutes; writes bench/r
 	HOSTILE_SECONDS=600 HOSTILE_CLIENTS=1000 HOSTILE_REPORT=bench/results/hostile.md \
 	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/hostile-mix.test.ts
 
+.PHONY: failover-soak
+failover-soak: setup ## Fail over N (default: 10,000) requests of 1 KB to 25 MB; writes bench/results/failover-soak.md
+	FAILOVER_REQUESTS=$(or $(N),10000) FAILOVER_REPORT=bench/results/failover-soak.md \
+	  tools/own-network.sh node --test --test-timeout=3600000 e2e/data-plane/failover-soak.test.ts
+
 .PHONY: exactness
 exactness: setup ## Spend shared budgets while processors and the store are killed; writes bench/results/exactness.md
 	SHARED_STREAMS=100 SHARED_ROUNDS=3 SHARED_REPORT=bench/results/exactness.md \

@@ -128,7 +128,7 @@ const failover = z
       .default(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']),
     attempts: z.int32().min(2).max(10).default(3).meta({
       description:
-        'How often a client may send one request in all, by its own count (x-stainless-retry-count of the official clients).',
+        'How often one request may be sent to a backend in all: within the request, and by the own count of the client (x-stainless-retry-count of the official clients).',
     }),
     cooldown: duration.default('30s').meta({
       description:
@@ -137,7 +137,7 @@ const failover = z
   })
   .meta({
     description:
-      "Failover by the client's own retry: a failed backend rests at once, and its error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.",
+      'A failed backend rests at once, and another one serves the request before the client gets a byte. In a cluster, and where the response has begun, the error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.',
   });
 
 const affinity = z

@@ -32,7 +32,7 @@ test('a missing, old or wrong Envoy is refused with a fix', async () => {
   await assert.rejects(findEnvoy(places), /Envoy not found; run `make setup`/);
   await assert.rejects(
     findEnvoy({ ...places, named: join(folderWith('1.37.9'), 'envoy') }),
-    /is Envoy 1\.37\.9, but 1\.38 or newer/,
+    /is Envoy 1\.37\.9, but 1\.40 or newer/,
   );
   await assert.rejects(findEnvoy({ ...places, named: '/bin/true' }), /\/bin\/true is not Envoy: /);
   await assert.rejects(findEnvoy({ ...places, named: '/bin/false' }), /--version failed/);

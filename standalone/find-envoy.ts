@@ -6,10 +6,10 @@ import { promisify } from 'node:util';
 import { OperatorError } from './operator-error.ts';
 
 /**
- * The first version whose ext_proc filter supports `FULL_DUPLEX_STREAMED` and graceful close as
- * Tallygate uses them.
+ * The first version that chooses the cluster of each attempt by dynamic metadata, for failover. It
+ * refuses all routes of a configuration in which it does not know a part.
  */
-const MIN_VERSION = [1, 38] as const;
+const MIN_VERSION = [1, 40] as const;
 const VERSION_DEADLINE_MS = 10_000;
 
 export interface EnvoyPaths {

@@ -58,7 +58,7 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     fallback: 'the token endpoints of the clouds',
   },
   TALLYGATE_ENVOY: {
-    description: 'The Envoy to run, 1.38 or newer.',
+    description: 'The Envoy to run, 1.40 or newer.',
     flag: '--envoy',
     fallback: '`.tools/bin/envoy` of the checkout, then `envoy` on the PATH',
   },

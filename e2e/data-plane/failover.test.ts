@@ -3,6 +3,8 @@
  * byte, and the official clients, with their own retries, also when it fails later.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
@@ -76,7 +78,7 @@ before(async () => {
       ].map((name) => rule(name, 'main', spare)),
       rule('converted', 'main', claude),
       rule('raw-refused', 'dead', spare),
-      ...['raw-429', 'raw-500', 'raw-reset', 'raw-late', 'raw-both', 'raw-stream'].map((name) =>
+      ...['raw-429', 'raw-500', 'raw-reset', 'raw-late', 'raw-both', 'raw-trailers'].map((name) =>
         rule(name, 'main', spare),
       ),
       rule('raw-converted', 'main', claude),
@@ -296,6 +298,22 @@ describe('one request reaches the second backend', () => {
       [one.headers['anthropic-version'], other.headers['anthropic-version']],
       ['2023-06-01', 'of-the-client'],
     );
+  });
+
+  it('although the client sent trailers', async () => {
+    first.defaults = { status: 500 };
+    const request = http.request(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', trailer: 'x-checksum', 'transfer-encoding': 'chunked' },
+    });
+    const answered = once(request, 'response');
+    request.write(JSON.stringify({ model: 'raw-trailers', messages: say('Hello') }));
+    request.addTrailers({ 'x-checksum': 'abc' });
+    request.end();
+    const [response] = (await answered) as [http.IncomingMessage];
+    assert.equal(response.statusCode, 200);
+    response.resume();
+    assertOneEach();
   });
 
   it('and gets the error of the last one if all fail', async () => {

@@ -198,7 +198,7 @@ export class Session {
     const admission = this.#admission;
     const { attempts } = admission;
     const forwarded = this.#forwarded;
-    this.#retried(attempts?.unanswered(forwarded?.context.failover, nowMs), out);
+    this.#rest(attempts?.unanswered(forwarded?.context.failover, nowMs), out);
     const isOpen = forwarded !== undefined && forwarded.response === undefined && attempts?.mayContinue === true;
     const prepared = isOpen ? attempts.begin(backend, nowMs) : undefined;
     if (attempts === undefined || prepared === undefined) {
@@ -219,7 +219,7 @@ export class Session {
   #attemptResponse(headers: HeaderList, nowMs: number, out: Action[]): void {
     const forwarded = this.#forwarded;
     const failed = this.#admission.attempts?.answered(forwarded?.context.failover, headers, nowMs);
-    this.#retried(failed, out);
+    this.#rest(failed, out);
     const set: HeaderList = failed === undefined ? [] : [[ATTEMPT_RETRY_HEADER, 'true']];
     out.push({ type: 'attempt-response', mutation: { set } });
   }
@@ -240,15 +240,6 @@ export class Session {
       out.push({ type: 'health', target: forwarded.prepared.choice.target.id, well: isBackendWell(head) });
     }
     this.#rest(failed, out);
-  }
-
-  /** The next attempt replaces one that failed. */
-  #retried(failed: FailedAttempt | undefined, out: Action[]): void {
-    const target = this.#forwarded?.prepared?.choice.target.id;
-    if (failed !== undefined && target !== undefined) {
-      out.push({ type: 'health', target, well: false });
-      this.#rest(failed, out);
-    }
   }
 
   #rest(failed: FailedAttempt | undefined, out: Action[]): void {
