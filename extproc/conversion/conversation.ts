@@ -183,4 +183,8 @@ export type OptionalField =
   | 'stops'
   | 'reasoning'
   | 'cache'
-  | 'user';
+  | 'user'
+  /** Reasoning that the client echoes. */
+  | 'echoedReasoning'
+  | 'callSignature'
+  | 'resultError';

@@ -74,6 +74,13 @@ export class Losses {
     this.hint(this.#names?.[option] ?? option);
   }
 
+  /** Notes a signature of a tool call, which only the provider that made it can read. */
+  callSignature(signature: string | undefined): void {
+    if (signature !== undefined) {
+      this.hintOption('callSignature');
+    }
+  }
+
   /** Notes a value that the client API does not allow. */
   invalid(field: string, what: string): void {
     const name = shown(field);

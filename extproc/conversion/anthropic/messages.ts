@@ -64,6 +64,7 @@ function blocksOf(part: ConversationPart, losses: Losses): readonly JsonRecord[]
     case 'reasoning':
       return reasoningBlock(part, losses);
     case 'tool-call':
+      losses.callSignature(part.signature);
       return [toolUse(part)];
     case 'tool-result':
       return [toolResult(part, losses)];
@@ -110,7 +111,7 @@ function reasoningBlock({ text, signature, redacted }: ReasoningPart, losses: Lo
     return [{ type: 'redacted_thinking', data: redacted }];
   }
   if (signature === undefined) {
-    losses.hint('messages.reasoning');
+    losses.hintOption('echoedReasoning');
     return [];
   }
   return [{ type: 'thinking', thinking: text, signature }];

@@ -95,6 +95,7 @@ class ContentBlocks {
       case 'reasoning':
         return this.#reasoning(part);
       case 'tool-call':
+        this.#losses.callSignature(part.signature);
         return toolUse(part);
       case 'tool-result':
         return this.#toolResult(part);
@@ -152,7 +153,7 @@ class ContentBlocks {
       return { reasoningContent: { redactedContent: redacted } };
     }
     if (signature === undefined) {
-      this.#losses.hint('messages.reasoning');
+      this.#losses.hintOption('echoedReasoning');
       return undefined;
     }
     return { reasoningContent: { reasoningText: { text, signature } } };

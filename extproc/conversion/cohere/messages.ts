@@ -60,7 +60,7 @@ function shortContent(content: readonly JsonRecord[]): unknown {
 
 function toolMessage({ callId, parts, isError }: ToolResultPart, losses: Losses): JsonRecord {
   if (isError) {
-    losses.hint('messages.content.is_error');
+    losses.hintOption('resultError');
   }
   const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
   const media = parts.some(({ type }) => type !== 'text');
@@ -83,6 +83,7 @@ function assistantMessages(parts: readonly ConversationPart[], model: string, lo
         texts.push(part.text);
         break;
       case 'tool-call': {
+        losses.callSignature(part.signature);
         const called = { name: part.name, arguments: part.arguments.trim() === '' ? '{}' : part.arguments };
         calls.push({ id: part.id, type: 'function', function: called });
         break;
@@ -91,7 +92,7 @@ function assistantMessages(parts: readonly ConversationPart[], model: string, lo
         if (part.text !== '' && thinks(model)) {
           thoughts.push({ type: 'thinking', thinking: part.text });
         } else {
-          losses.hint('messages.reasoning');
+          losses.hintOption('echoedReasoning');
         }
         break;
       default:

@@ -109,7 +109,7 @@ class ContentsWriter {
         return audioPart(part, this.#losses);
       case 'reasoning':
         // The model continues from the signatures of its calls.
-        this.#losses.hint('messages.reasoning');
+        this.#losses.hintOption('echoedReasoning');
         return [];
       case 'tool-call':
         return [this.#functionCall(part)];

@@ -135,7 +135,7 @@ describe('a round trip of tool calls', () => {
     ];
     const given = caseOf('messages', { messages: [user, { role: 'assistant', content }] }, { model });
     assert.equal(converted(given).body.includes('anthropic'), false);
-    assert.deepEqual(converted(given).dropped, ['messages.reasoning']);
+    assert.deepEqual(converted(given).dropped, ['messages.content.thinking']);
   });
 });
 

@@ -41,7 +41,7 @@ function shortContent(content: readonly JsonRecord[]): unknown {
 
 function toolMessage({ callId, parts, isError }: ToolResultPart, losses: Losses): JsonRecord {
   if (isError) {
-    losses.hint('messages.content.is_error');
+    losses.hintOption('resultError');
   }
   const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
   const media = parts.some(({ type }) => type !== 'text');
@@ -65,6 +65,7 @@ function assistantMessages(parts: readonly ConversationPart[], losses: Losses): 
         refusals.push(part.text);
         break;
       case 'tool-call':
+        losses.callSignature(part.signature);
         calls.push({
           id: part.id,
           type: 'function',
@@ -72,7 +73,7 @@ function assistantMessages(parts: readonly ConversationPart[], losses: Losses): 
         });
         break;
       case 'reasoning':
-        losses.hint('messages.content.thinking');
+        losses.hintOption('echoedReasoning');
         break;
       default:
         losses.unsupported('at' in part ? part.at : 'messages.content');

@@ -149,6 +149,7 @@ const answerProbes: readonly AnswerProbe[] = [
   ending('Refusals and filters', 'refusal'),
   { feature: 'Reasoning in responses', cell: (client, backend) => answerCell(client, backend, 'reasoning') },
   { feature: 'Signatures of reasoning, there and back', cell: signatureCell },
+  { feature: 'Signatures of another provider', cell: foreignSignatureCell },
   { feature: 'Usage: cached tokens', cell: (client, backend) => answerCell(client, backend, 'cached') },
   { feature: 'Usage: reasoning tokens', cell: (client, backend) => answerCell(client, backend, 'reasoningTokens') },
   { feature: 'Errors', cell: errorCell },
@@ -202,6 +203,17 @@ function signatureCell(client: ProbeClient, backend: ProbedBackend): Cell {
   const answer = documentOf(client, backend, document);
   const next = convert(client, backend, clientAnswers[client].echo(answer!));
   return typeof next !== 'string' && includes(parsedRecord(next.body), signed) ? WORKS : LOST;
+}
+
+/** The client sends back what a provider has signed that another one cannot read. */
+function foreignSignatureCell(client: ProbeClient, backend: ProbedBackend): Cell {
+  const family = backend.family === 'gemini' ? 'anthropic' : 'gemini';
+  const signer = convertedBackends(client).find((each) => each.family === family);
+  const { document } = providerAnswers[family];
+  const answer = signer === undefined ? document : documentOf(client, signer, document);
+  const next = convert(client, backend, clientAnswers[client].echo(answer!));
+  const [field] = typeof next === 'string' ? [] : next.dropped;
+  return field === undefined ? LOST : { type: 'dropped', field };
 }
 
 function errorCell(client: ProbeClient, backend: ProbedBackend): Cell {
