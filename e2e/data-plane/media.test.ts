@@ -1,8 +1,8 @@
-/** The official OpenAI client, unmodified, for images, audio, moderations, and Cohere's models. */
+/** The official clients, unmodified, for images, audio, moderations, and Cohere's models. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import OpenAI, { toFile } from 'openai';
-import { errorOf, openaiClient, say } from './support/clients.ts';
+import { anthropicClient, errorOf, openaiClient, say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { AUDIO, type MediaProvider, PNG, startMediaProvider } from './support/media-provider.ts';
 import { backend, PROVIDER_KEY, quotaPolicy, route, teamQuota } from './support/resources.ts';
@@ -161,6 +161,29 @@ describe('Cohere', () => {
     assert.deepEqual([record.inputTokens, record.outputTokens, record.source], [11, 2, 'provider']);
     assert.equal(lastSeen().path, '/v2/chat');
     assert.equal(lastSeen().authorization, `Bearer ${PROVIDER_KEY}`);
+  });
+
+  it("answers Anthropic's client, whole and streamed", async () => {
+    const { messages } = anthropicClient(gateway.url);
+    const request = { model: 'cohere-chat', max_tokens: 50, messages: say('Hello') };
+    const whole = await messages.create(request);
+    const streamed = await messages.stream(request).finalMessage();
+    for (const { content, usage, stop_reason: reason } of [whole, streamed]) {
+      assert.deepEqual(
+        content.map((block) => block.type === 'text' && block.text),
+        ['Hello there.'],
+      );
+      assert.deepEqual([usage.input_tokens, usage.output_tokens, reason], [11, 2, 'end_turn']);
+    }
+  });
+
+  it('answers the client of responses, whole and streamed', async () => {
+    const request = { model: 'cohere-chat', input: 'Hello' };
+    const whole = await openai.responses.create(request);
+    const streamed = await openai.responses.stream(request).finalResponse();
+    for (const { output_text: text, usage, status } of [whole, streamed]) {
+      assert.deepEqual([text, usage?.input_tokens, usage?.output_tokens, status], ['Hello there.', 11, 2, 'completed']);
+    }
   });
 
   it('embeds, as the official client asks for it', async () => {
