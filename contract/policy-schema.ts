@@ -93,6 +93,7 @@ const rule = z.strictObject({
   unsupported: z.literal('Drop').exactOptional(),
   failover: failover.exactOptional(),
   affinity: z.literal('Session').exactOptional(),
+  loadBalancer: z.enum(['LeastCost', 'LeastLatency']).exactOptional(),
 } satisfies Fields<Rule>);
 
 const passthrough = z.strictObject({

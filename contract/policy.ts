@@ -97,6 +97,8 @@ export interface Rule {
   readonly failover?: Failover;
   /** A client session stays with one target while that is well; absent: weights alone decide. */
   readonly affinity?: 'Session';
+  /** How targets of one priority share requests without affinity; absent: by their weights. */
+  readonly loadBalancer?: 'LeastCost' | 'LeastLatency';
 }
 
 /** What makes a backend rest at once, and how another one serves the request. */

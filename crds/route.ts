@@ -152,6 +152,18 @@ const affinity = z
       'Keeps the requests of a client session with one backend, where their prompt cache is, as long as that backend is healthy. Default: weights alone decide about each request.',
   });
 
+const loadBalancer = z
+  .object({
+    type: z.enum(['Weighted', 'LeastCost', 'LeastLatency']).meta({
+      description:
+        'Weighted: by weight. LeastCost: the backend at which the request costs least, by the prices of the models; backends without a price come last. LeastLatency: fast backends, by the time until the first token, get more requests.',
+    }),
+  })
+  .meta({
+    description:
+      'How backends of one priority share the requests that affinity does not keep with one of them. Default: by weight.',
+  });
+
 const rule = z
   .object({
     name: dnsLabel.meta({ description: "The rule's name in policies (`sectionName`), metrics and logs." }),
@@ -181,6 +193,7 @@ const rule = z
     retries: retries.optional(),
     failover: failover.optional(),
     affinity: affinity.optional(),
+    loadBalancer: loadBalancer.optional(),
     unsupported: z.enum(['Refuse', 'Drop']).default('Refuse').meta({
       description:
         "What happens to fields of a request that the backend's API does not have, where client and backend speak different APIs. Refuse: 400 that names the field. Drop: the provider does not get them, and the response header x-tallygate-dropped names them.",

@@ -30,6 +30,7 @@ import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive } from './session/drive.ts';
+import { FirstTokenTimes } from './session/first-token-times.ts';
 import { Interruptions } from './session/interruptions.ts';
 import { OpenAttempts } from './session/open-attempts.ts';
 import { newOutlierDetection } from './session/outlier-detection.ts';
@@ -262,6 +263,7 @@ function newServices(
     openCallers: new OpenCallers(),
     verifier: new TokenVerifier({ nowMs: owned.now, requestKeys }),
     estimates: new OutputEstimator(),
+    firstTokenTimes: new FirstTokenTimes(),
     counts: newCountQueue(),
     compares: newComparison(),
     newMeter,

@@ -109,8 +109,8 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
 }
 
 /** A rule with one backend has nothing to choose from. */
-function choiceOf({ rule, attempts }: LinkedRule): Pick<Rule, 'failover' | 'affinity'> {
-  const { failover, affinity, backendRefs } = rule;
+function choiceOf({ rule, attempts }: LinkedRule): Pick<Rule, 'failover' | 'affinity' | 'loadBalancer'> {
+  const { failover, affinity, loadBalancer, backendRefs } = rule;
   if (backendRefs.filter(({ weight }) => weight > 0).length < 2) {
     return {};
   }
@@ -124,6 +124,7 @@ function choiceOf({ rule, attempts }: LinkedRule): Pick<Rule, 'failover' | 'affi
       },
     }),
     ...(affinity && { affinity: affinity.type }),
+    ...(loadBalancer && loadBalancer.type !== 'Weighted' && { loadBalancer: loadBalancer.type }),
   };
 }
 

@@ -21,10 +21,16 @@ before(async () => {
   blue = await startProvider();
   const [deadPort = 0] = await freePorts(1);
   const to = (name: string, more: Readonly<Record<string, unknown>> = {}) => ({ name, ...more });
+  const priced = (usd: string) => ({
+    name: 'cost',
+    prices: { currency: 'USD', perMillionTokens: { input: usd, output: usd } },
+  });
   gateway = await startGateway([
     backend('red', { port: red.port }),
     backend('blue', { port: blue.port }),
     backend('dead', { port: deadPort }),
+    backend('cheap', { port: blue.port, more: { models: [priced('1')] } }),
+    backend('dear', { port: red.port, more: { models: [priced('2')] } }),
     backend('prefixed', { port: blue.port, more: { pathPrefix: '/proxy/openai/v1' } }),
     route('all', [
       { name: 'any', models: ['*'], backendRefs: [to('red')] },
@@ -44,6 +50,18 @@ before(async () => {
         more: { headers: [{ type: 'RegularExpression', name: 'x-user', value: 'a[0-9]+' }] },
       },
       { name: 'weights', models: ['weights'], backendRefs: [to('red', { weight: 3 }), to('blue', { weight: 1 })] },
+      {
+        name: 'cost',
+        models: ['cost'],
+        backendRefs: [to('dear'), to('cheap')],
+        more: { loadBalancer: { type: 'LeastCost' } },
+      },
+      {
+        name: 'latency',
+        models: ['latency'],
+        backendRefs: [to('red'), to('blue')],
+        more: { loadBalancer: { type: 'LeastLatency' } },
+      },
       { name: 'none', models: ['none'], backendRefs: [to('red', { weight: 0 }), to('blue', { weight: 1 })] },
       { name: 'spare', models: ['spare'], backendRefs: [to('dead'), to('blue', { priority: 1 })] },
       { name: 'gone', models: ['gone'], backendRefs: [to('dead')] },
@@ -116,6 +134,22 @@ describe('a backend', () => {
       assert.equal((await ask('none')).status, 200);
     }
     assert.equal(blue.seen.length, 200 - red.seen.length + 10);
+  });
+
+  it('that is cheapest for the request receives it with LeastCost', async () => {
+    for (let index = 0; index < 10; index += 1) {
+      assert.equal(await served('cost'), 'blue');
+    }
+  });
+
+  it('that is slow receives few requests with LeastLatency', async () => {
+    red.defaults = { delayMs: 100 };
+    for (let index = 0; index < 60; index += 1) {
+      await ask('latency', {}, { stream: true });
+    }
+    red.defaults = {};
+    assert.equal(red.seen.length + blue.seen.length, 60);
+    assert.ok(red.seen.length < 20, `${red.seen.length} of 60`);
   });
 
   it('of lower priority takes over when the first one fails', async () => {

@@ -17,12 +17,12 @@ function target(name: string, weight: number, more: Partial<CompiledTarget> = {}
 const targets = Object.entries(WEIGHTS).map(([name, weight]) => target(name, weight));
 
 function chosen(from: readonly CompiledTarget[], key: string, resting: readonly string[] = []): string | undefined {
-  const healthy = (id: string) => !resting.includes(id);
+  const restsUntil = (id: string) => (resting.includes(id) ? 1 : undefined);
   return chooseTarget(
     from,
     ({ schema }) => schema === 'OpenAI',
     () => true,
-    healthy,
+    restsUntil,
     0,
     () => key,
   )?.backend;
@@ -91,7 +91,7 @@ describe('the target of a client session', () => {
     const script = `
       import { chooseTarget } from ${JSON.stringify(import.meta.resolve('./routing.ts'))};
       const { targets, keys } = JSON.parse(process.argv[1]);
-      const choice = (key) => chooseTarget(targets, () => true, () => true, () => true, 0, () => key).backend;
+      const choice = (key) => chooseTarget(targets, () => true, () => true, () => undefined, 0, () => key).backend;
       console.log(JSON.stringify(keys.map(choice)));`;
     const args = ['--input-type=module', '-e', script, JSON.stringify({ targets, keys })];
     const told = execFileSync(process.execPath, args, { encoding: 'utf8' });
@@ -106,7 +106,7 @@ describe('without an affinity key', () => {
         targets,
         () => true,
         () => true,
-        () => true,
+        () => undefined,
         random,
         () => undefined,
       )?.backend;
@@ -120,7 +120,7 @@ describe('without an affinity key', () => {
         [targets[0]!],
         () => true,
         () => true,
-        () => true,
+        () => undefined,
         0,
         key,
       )?.backend,
@@ -132,7 +132,7 @@ describe('without an affinity key', () => {
         [targets[0]!, lower],
         () => true,
         () => true,
-        () => true,
+        () => undefined,
         0,
         key,
       )?.backend,

@@ -15,6 +15,7 @@ import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
+import { FirstTokenTimes } from './first-token-times.ts';
 import { Interruptions } from './interruptions.ts';
 import { OpenAttempts } from './open-attempts.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
@@ -67,6 +68,7 @@ function waiting() {
     store,
     estimates: new OutputEstimator(),
     health: newOutlierDetection(),
+    firstTokenTimes: new FirstTokenTimes(),
     broken: new Interruptions(() => 1),
     counts: newCountQueue(),
     compares: () => false,

@@ -16,6 +16,7 @@ import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './p
 import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
+import { noteTarget } from './target-notes.ts';
 
 /** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
@@ -55,7 +56,8 @@ class Drive implements ExchangeHandler, BodyOwner {
     this.#exchange = exchange;
     this.#shared = shared;
     this.#account = new Account(shared);
-    const { newId, random, estimates, newMeter, health, verifier, now, compares, plainErrors } = shared;
+    const { newId, random, estimates, firstTokenTimes, newMeter, health, verifier, now, compares, plainErrors } =
+      shared;
     this.#session = new Session({
       policy,
       verifier,
@@ -66,7 +68,8 @@ class Drive implements ExchangeHandler, BodyOwner {
       compares,
       plainErrors,
       isRevoked: (identity) => isRevokedSince(policy, identity, shared),
-      healthy: (target) => health.healthy(target, now()),
+      firstTokenTimes,
+      restsUntil: (target) => health.restsUntil(target, now()),
     });
   }
 
@@ -267,7 +270,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   #serve(action: ServiceAction): void {
-    const { store, health, now } = this.#shared;
+    const { store, now } = this.#shared;
     switch (action.type) {
       case 'keep':
         this.#keep(action.bytes);
@@ -314,17 +317,11 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'stop-timer':
         clearTimeout(this.#timer);
         break;
-      case 'health':
-        health.saw(action.target, action.well, now());
-        break;
-      case 'rest':
-        health.rest(action.target, action.ms, now());
-        break;
       case 'finish':
         this.#finish(action);
         break;
       default:
-        throw new Error(`unknown action ${(action satisfies never as Action).type}`);
+        noteTarget(action, this.#shared);
     }
   }
 

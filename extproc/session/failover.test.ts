@@ -151,17 +151,17 @@ describe('outlier detection', () => {
     health.rest('a', 1000, NOW);
     health.rest('a', 10, NOW);
     health.saw('a', true, NOW);
-    assert.equal(health.healthy('a', NOW + 999), false);
-    assert.equal(health.healthy('b', NOW), true);
-    assert.equal(health.healthy('a', NOW + 1000), true);
+    assert.equal(health.restsUntil('a', NOW + 999), NOW + 1000);
+    assert.equal(health.restsUntil('b', NOW), undefined);
+    assert.equal(health.restsUntil('a', NOW + 1000), undefined);
   });
 
   it('forgets targets that a new policy does not have, and ends that a wrong clock has set', () => {
     const health = newOutlierDetection();
     health.rest('a', 1000, NOW);
-    assert.equal(health.healthy('a', NOW - 5000), true);
+    assert.equal(health.restsUntil('a', NOW - 5000), undefined);
     health.rest('a', 1000, NOW);
     health.keepOnly(new Set());
-    assert.equal(health.healthy('a', NOW), true);
+    assert.equal(health.restsUntil('a', NOW), undefined);
   });
 });

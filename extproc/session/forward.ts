@@ -7,6 +7,7 @@ import { hasOtherBackend } from './admission/select-backend.ts';
 import { attemptMutation, type BackendRequest } from './attempt-request.ts';
 import type { Attempts } from './attempts.ts';
 import { attemptOf, type FailoverContext } from './failover.ts';
+import { firstTokenKey } from './load-balancer.ts';
 import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
@@ -65,7 +66,7 @@ export function forwardAttempt(
 /** Sets up how the response of a backend will be read. */
 function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: ResponseParts, nowMs: number): Forwarded {
   const { request, held } = admission;
-  const { facts, tokenizer, backendModel } = prepared.choice;
+  const { facts, tokenizer, backendModel, rule, target } = prepared.choice;
   prepared.input.sample = sampleOf(prepared.body!, tokenizer, backendModel);
   const leases = held !== undefined && prepared.plan.output.mode !== 'none';
   const lease = leases ? new Lease(held.hold, held.outputTokens, () => recountInput(prepared, held)) : undefined;
@@ -93,6 +94,7 @@ function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: Res
     context: responseContext(admission, context, failoverOf(admission)),
     head: undefined,
     response: undefined,
+    firstTokenKey: rule.rule.loadBalancer === 'LeastLatency' ? firstTokenKey(target, facts) : undefined,
     failed: undefined,
   };
 }
@@ -161,8 +163,21 @@ export function uncountedResponse(admission: Admission, sinceMs: number | undefi
     context: responseContext(admission, undefined, isForwarded ? failoverOf(admission) : undefined),
     head: undefined,
     response: undefined,
+    firstTokenKey: undefined,
     failed: undefined,
   };
+}
+
+/** Reports the time until the first token, or that none has come so far. */
+export function timeFirstToken(forwarded: Forwarded | undefined, nowMs: number, came: boolean, out: Action[]): void {
+  const { firstTokenKey: key, head, sinceMs } = forwarded ?? {};
+  if (forwarded === undefined || key === undefined || sinceMs === undefined) {
+    return;
+  }
+  forwarded.firstTokenKey = undefined;
+  if (head === undefined || head.status < 300) {
+    out.push({ type: 'first-token', key, ms: nowMs - sinceMs, came });
+  }
 }
 
 /** Returns undefined where no first-token timeout applies. */
@@ -189,7 +204,7 @@ function failoverOf(admission: Admission): FailoverContext | undefined {
     failover && {
       failover,
       attempt: attemptOf(request.header) + (admission.attempts?.before ?? 0),
-      hasOther: () => hasOtherBackend(request.found!.endpoint, prepared!.choice, context.healthy),
+      hasOther: () => hasOtherBackend(request.found!.endpoint, prepared!.choice, context.restsUntil),
       limitsFirstToken: firstTokenTimeoutMs(admission) !== undefined,
     }
   );

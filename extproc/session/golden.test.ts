@@ -20,6 +20,7 @@ import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
+import { FirstTokenTimes } from './first-token-times.ts';
 import type { Action, ActionOf, SessionEvent } from './protocol.ts';
 import { WordStage, type WordStageOptions } from './response/testing.ts';
 import { Session } from './session.ts';
@@ -86,7 +87,8 @@ function replay(given: Case): readonly object[] {
     verifier: new TokenVerifier({ nowMs: () => nowMs, requestKeys: () => {} }),
     random: () => 0,
     isRevoked: () => false,
-    healthy: () => true,
+    restsUntil: () => undefined,
+    firstTokenTimes: new FirstTokenTimes(),
     newId: () => 'id',
     estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,

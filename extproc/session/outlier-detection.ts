@@ -11,7 +11,8 @@ export interface OutlierDetection {
   saw(target: string, well: boolean, nowMs: number): void;
   /** Leaves the target out, also if requests that are in flight succeed. */
   rest(target: string, forMs: number, nowMs: number): void;
-  healthy(target: string, nowMs: number): boolean;
+  /** Returns when the rest of the target ends; undefined where it is healthy. */
+  restsUntil(target: string, nowMs: number): number | undefined;
   /** Forgets targets that a new policy does not have. */
   keepOnly(targets: ReadonlySet<string>): void;
 }
@@ -38,15 +39,17 @@ export function newOutlierDetection(): OutlierDetection {
         resting.set(target, { forMs, untilMs });
       }
     },
-    healthy(target, nowMs) {
+    restsUntil(target, nowMs) {
       const rest = resting.get(target);
-      if (rest !== undefined) {
-        if (isLater(rest.untilMs, nowMs, rest.forMs)) {
-          return false;
-        }
+      const rests = rest !== undefined && isLater(rest.untilMs, nowMs, rest.forMs);
+      if (rest !== undefined && !rests) {
         resting.delete(target);
       }
-      return !isLater(troubled.get(target)?.untilMs ?? 0, nowMs, REST_MS);
+      const troubledUntilMs = troubled.get(target)?.untilMs ?? 0;
+      if (!isLater(troubledUntilMs, nowMs, REST_MS)) {
+        return rests ? rest.untilMs : undefined;
+      }
+      return rests ? Math.max(rest.untilMs, troubledUntilMs) : troubledUntilMs;
     },
     keepOnly(targets) {
       for (const target of [...troubled.keys(), ...resting.keys()]) {

@@ -131,6 +131,8 @@ export type ServiceAction =
   | { readonly type: 'health'; readonly target: string; readonly well: boolean }
   /** Leaves the target out for a while. */
   | { readonly type: 'rest'; readonly target: string; readonly ms: number }
+  /** How long a backend took until its first token, or has taken `ms` without one. */
+  | { readonly type: 'first-token'; readonly key: string; readonly ms: number; readonly came: boolean }
   | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly record: RequestRecord };
 
 export interface Settle {

@@ -74,40 +74,62 @@ export function findPassthrough(
   );
 }
 
+/** Returns the weights of targets of one priority, in their order. */
+export type WeightsOf = (group: readonly CompiledTarget[]) => readonly number[];
+
 /**
  * Returns one of the targets that serve the client API, or by a conversion: by weight, among those
  * of the lowest priority number that has a healthy target. Among these, a target that needs no
- * conversion comes first. Where no target is healthy, health is ignored, because a wrong guess must
- * not disable a provider. `random` is in [0, 1). With an affinity key, requests of the same key get
- * the same target while the same ones are healthy.
+ * conversion comes first. Where all targets rest, the one whose rest ends first is tried, because a
+ * wrong guess must not disable a provider. `random` is in [0, 1). With an affinity key, requests of
+ * the same key get the same target while the same ones are healthy; else `weightsOf` may replace
+ * the weights.
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
   serves: (backend: BackendPolicy) => boolean,
   isConvertible: (backend: BackendPolicy) => boolean,
-  healthy: (id: string) => boolean,
+  restsUntil: (id: string) => number | undefined,
   random: number,
   affinityKey?: () => string | undefined,
+  weightsOf?: WeightsOf,
 ): CompiledTarget | undefined {
   const able = ableTargets(targets, serves, isConvertible);
   if (able.length <= 1) {
     return able[0];
   }
-  const well = able.filter((target) => healthy(target.id));
-  const from = well.length > 0 ? well : able;
+  const well = able.filter((target) => restsUntil(target.id) === undefined);
+  const from = well.length > 0 ? well : firstAwake(able, restsUntil);
   const priority = Math.min(...from.map((target) => target.priority));
   const all = from.filter((target) => target.priority === priority);
   const native = all.filter(({ backendPolicy }) => serves(backendPolicy));
   const group = native.length > 0 ? native : all;
   const key = group.length > 1 ? affinityKey?.() : undefined;
-  return key === undefined ? byWeight(group, random) : byKey(group, key);
+  if (key !== undefined) {
+    return byKey(group, key);
+  }
+  return byWeight(group, random, group.length > 1 ? weightsOf?.(group) : undefined);
 }
 
-function byWeight(group: readonly CompiledTarget[], random: number): CompiledTarget | undefined {
-  const total = group.reduce((sum, target) => sum + target.weight, 0);
+/** Returns the targets whose rest ends first. */
+function firstAwake(
+  targets: readonly CompiledTarget[],
+  restsUntil: (id: string) => number | undefined,
+): readonly CompiledTarget[] {
+  const ends = targets.map(({ id }) => restsUntil(id) ?? 0);
+  const first = Math.min(...ends);
+  return targets.filter((_, at) => ends[at] === first);
+}
+
+function byWeight(
+  group: readonly CompiledTarget[],
+  random: number,
+  weights?: readonly number[],
+): CompiledTarget | undefined {
+  const total = group.reduce((sum, { weight }, at) => sum + (weights?.[at] ?? weight), 0);
   let left = random * total;
-  for (const target of group) {
-    left -= target.weight;
+  for (const [at, target] of group.entries()) {
+    left -= weights?.[at] ?? target.weight;
     if (left < 0) {
       return target;
     }

@@ -8,6 +8,7 @@ import type { RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
+import type { FirstTokenTimes } from './first-token-times.ts';
 import type { Interruptions } from './interruptions.ts';
 import type { OpenAttempts } from './open-attempts.ts';
 import type { OutlierDetection } from './outlier-detection.ts';
@@ -27,6 +28,7 @@ export interface SessionServices {
     observe(model: string, route: string, outputTokens: number, durationMs: number): void;
   };
   readonly health: OutlierDetection;
+  readonly firstTokenTimes: FirstTokenTimes;
   readonly counts: CountQueue;
   readonly compares: (nowMs: number) => boolean;
   readonly broken: Interruptions;

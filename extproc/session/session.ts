@@ -7,13 +7,13 @@
 import { ATTEMPT_RETRY_HEADER } from '../../contract/headers.ts';
 import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
-import type { Interruption } from '../interruption.ts';
+import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
 import { admissionSteps } from './admission/steps.ts';
 import { LATE_ATTEMPT_MS } from './attempts.ts';
 import { brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
-import { firstTokenTimeoutMs, forward, forwardAttempt, uncountedResponse } from './forward.ts';
+import { firstTokenTimeoutMs, forward, forwardAttempt, timeFirstToken, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
   credentialRevoked,
@@ -265,11 +265,15 @@ export class Session {
     const state = this.#state;
     if (state.phase === 'forwarded' && state.response !== undefined) {
       state.response = state.response.handle(event, nowMs, out);
+      if (state.firstTokenKey !== undefined && state.response.firstTokenMs !== undefined) {
+        timeFirstToken(state, state.response.firstTokenMs, true, out);
+      }
     }
   }
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
     const forwarded = this.#forwarded;
+    timeFirstToken(forwarded, nowMs, false, out);
     const replaced = forwarded?.response ? undefined : this.#admission.attempts?.late(forwarded?.context.failover);
     if (replaced !== undefined) {
       this.#rest(replaced, out);
@@ -340,6 +344,9 @@ export class Session {
       this.#rest(brokenAttempt(this.#forwarded?.context.failover, interruption), out);
     }
     response?.abandon();
+    if (interruptedBy(interruption) !== 'backend') {
+      timeFirstToken(this.#forwarded, nowMs, false, out);
+    }
     this.#finish({ abandoned: true, interruption }, nowMs, out);
   }
 

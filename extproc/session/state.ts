@@ -33,6 +33,8 @@ export interface Forwarded {
   /** Present from the response headers on. */
   head: ResponseHead | undefined;
   response: ResponseHandler | undefined;
+  /** Present until the first token, where its time decides about later requests. */
+  firstTokenKey: string | undefined;
   /** Why the backend rests since this attempt. */
   failed: FailoverCause | undefined;
 }

@@ -7,6 +7,7 @@ import type { HeaderList } from '../../exchange.ts';
 import { compilePolicy } from '../../policy/compile.ts';
 import { loadEncodings } from '../../tokens/encodings.ts';
 import { newMeter } from '../../tokens/meter.ts';
+import { FirstTokenTimes } from '../first-token-times.ts';
 import type { Action, EventOf, SessionEvent } from '../protocol.ts';
 import { Session } from '../session.ts';
 import { basePolicy, CHAT_HEADERS } from '../testing.ts';
@@ -70,7 +71,8 @@ class TestSession {
         newId: () => 'id',
         random: () => 0,
         isRevoked: () => false,
-        healthy: () => true,
+        restsUntil: () => undefined,
+        firstTokenTimes: new FirstTokenTimes(),
         estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
         newMeter,
         compares: () => false,

@@ -14,17 +14,14 @@ import type { Attempts } from '../attempts.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import type { PreparedRequest, Request } from '../request.ts';
-import type { RoutingDecision } from './select-backend.ts';
+import type { BackendSelection, RoutingDecision } from './select-backend.ts';
 
-export interface AdmissionContext {
+export interface AdmissionContext extends BackendSelection {
   readonly policy: CompiledPolicy;
   readonly verifier: TokenVerifier;
   /** Whether a newer policy no longer has the API key of the caller. */
   readonly isRevoked: (identity: CallerIdentity) => boolean;
   readonly newId: () => string;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly healthy: (target: string) => boolean;
   readonly estimates: OutputEstimates;
   /** Responses do not name what the operator has configured. */
   readonly plainErrors: boolean;

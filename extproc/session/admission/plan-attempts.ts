@@ -9,6 +9,7 @@ import { drawOn } from '../../quota/units.ts';
 import { Attempts, type Candidate } from '../attempts.ts';
 import { attemptOf } from '../failover.ts';
 import { InputCount } from '../input-count.ts';
+import { weightsFor } from '../load-balancer.ts';
 import type { PreparedRequest } from '../request.ts';
 import { chooseTarget } from '../routing.ts';
 import type { Admission } from './admission.ts';
@@ -33,7 +34,7 @@ export function planAttempts(
   if (routes === undefined || endpoint.kind !== 'metered' || !isReachable(routes, choice.target)) {
     return undefined;
   }
-  const others = orderOfOthers(admission, choice, routes).flatMap((target): Candidate[] => {
+  const others = orderOfOthers(admission, choice, routes, nowMs).flatMap((target): Candidate[] => {
     const other = decisionFor(choice.rule, target, endpoint, choice.facts, nowMs);
     const hides = endpoint.hidesOutput?.(other.backendModel) ?? false;
     const planned = planOf(other, hides);
@@ -51,21 +52,23 @@ function isReachable(routes: AttemptRoutes, { id }: CompiledTarget): boolean {
 /** Orders the other healthy targets as requests would reach them while those before are away. */
 function orderOfOthers(
   { request, context, affinityKey }: Admission,
-  { rule, target: first }: RoutingDecision,
+  { rule, target: first, facts }: RoutingDecision,
   routes: AttemptRoutes,
+  nowMs: number,
 ): readonly CompiledTarget[] {
   const { endpoint } = request.found!;
   const isServed = (backend: BackendPolicy) => serves(endpoint, backend);
   const isConvertible = (backend: BackendPolicy) => conversionFor(endpoint, backend) !== undefined;
-  const { healthy, random } = context;
+  const { restsUntil, random, firstTokenTimes } = context;
   const most = rule.rule.failover!.attempts - attemptOf(request.header);
   let left = rule.targets.filter(
-    (target) => target.id !== first.id && isReachable(routes, target) && healthy(target.id),
+    (target) => target.id !== first.id && isReachable(routes, target) && restsUntil(target.id) === undefined,
   );
+  const weightsOf = weightsFor(rule, facts, firstTokenTimes, nowMs);
   const order: CompiledTarget[] = [];
   while (order.length < most) {
     const key = rule.rule.affinity && affinityKey;
-    const next = chooseTarget(left, isServed, isConvertible, healthy, random(), key);
+    const next = chooseTarget(left, isServed, isConvertible, restsUntil, random(), key, weightsOf);
     if (next === undefined) {
       break;
     }

@@ -38,7 +38,6 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
     return facts;
   }
   request.model = facts.model;
-  const { healthy, random } = context;
   // Before the routing, whose answer would tell which models exist.
   const refused = admission.identity && refusedModel(admission.identity, facts.model);
   if (refused !== undefined) {
@@ -57,8 +56,7 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
     facts,
     request.header,
     request.bodyBytes,
-    healthy,
-    random(),
+    context,
     nowMs,
     admission.affinityKey,
   );

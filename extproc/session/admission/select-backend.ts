@@ -8,6 +8,8 @@ import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../../po
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
 import { pricesAt } from '../../quota/money.ts';
 import type { EstimateKey } from '../../record.ts';
+import type { FirstTokenTimes } from '../first-token-times.ts';
+import { weightsFor } from '../load-balancer.ts';
 import { bodyTooLarge } from '../replies.ts';
 import { ableTargets, chooseTarget, findRule, modelFacts } from '../routing.ts';
 
@@ -29,6 +31,15 @@ export interface RoutingDecision {
   readonly tokenizer: Tokenizer;
 }
 
+/** What a choice depends on beyond the request and the policy. */
+export interface BackendSelection {
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Returns when the rest of a target ends; undefined where it is healthy. */
+  readonly restsUntil: (target: string) => number | undefined;
+  readonly firstTokenTimes: FirstTokenTimes;
+}
+
 /**
  * Chooses rule and backend. Returns a failure where there is none. `affinityKey` tells client
  * sessions apart, for rules that keep them with one backend.
@@ -39,8 +50,7 @@ export function selectBackend(
   facts: RequestFacts,
   header: (name: string) => readonly string[],
   bodyBytes: number,
-  healthy: (target: string) => boolean,
-  random: number,
+  { restsUntil, random, firstTokenTimes }: BackendSelection,
   nowMs: number,
   affinityKey: () => string | undefined,
 ): RoutingDecision | Failure {
@@ -62,7 +72,15 @@ export function selectBackend(
     );
   }
   const key = rule.rule.affinity && affinityKey;
-  const target = chooseTarget(rule.targets, servedBy(endpoint), servedWithout(endpoint), healthy, random, key);
+  const target = chooseTarget(
+    rule.targets,
+    servedBy(endpoint),
+    servedWithout(endpoint),
+    restsUntil,
+    random(),
+    key,
+    weightsFor(rule, facts, firstTokenTimes, nowMs),
+  );
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -110,10 +128,10 @@ function servedWithout(endpoint: ClientApi): (backend: BackendPolicy) => boolean
 export function hasOtherBackend(
   endpoint: ClientApi,
   { rule, target }: RoutingDecision,
-  healthy: (target: string) => boolean,
+  restsUntil: BackendSelection['restsUntil'],
 ): boolean {
   const able = ableTargets(rule.targets, servedBy(endpoint), servedWithout(endpoint));
-  return able.some(({ id }) => id !== target.id && healthy(id));
+  return able.some(({ id }) => id !== target.id && restsUntil(id) === undefined);
 }
 
 /** Whether a rule or its backend names the model, so that no client has invented it. */
