@@ -10,7 +10,7 @@ export const CALLS = [
   { name: 'time', input: { place: 'Basel' } },
 ];
 const ARGUMENTS = CALLS.map(({ input }) => JSON.stringify(input));
-const SIGNATURE = 'c2lnbmF0dXJl';
+export const SIGNATURE = 'c2lnbmF0dXJl';
 /** As the client APIs count: the input includes cached tokens, the output the reasoning. */
 export const TOKENS = { input: 100, cached: 40, output: 30, reasoning: 20 };
 
@@ -24,6 +24,8 @@ export interface ProviderAnswers {
   readonly error: JsonRecord;
   /** What the API tells beside text, calls, input and output. */
   readonly tells: ReadonlySet<'signatures' | 'cached' | 'reasoning-tokens'>;
+  /** The answer without parts that have no signature, where it has some. */
+  readonly signedCalls?: JsonRecord;
   /** Where a signature is in the next request. */
   readonly signed?: JsonRecord;
 }
@@ -222,6 +224,7 @@ function gemini(): ProviderAnswers {
     endings: { length: response([{ text: TEXT }], 'MAX_TOKENS'), refusal: response([], 'SAFETY') },
     error: { error: { code: 429, status: 'RESOURCE_EXHAUSTED', message: 'Slow down' } },
     tells: new Set(['signatures', 'cached', 'reasoning-tokens']),
+    signedCalls: response(calls, 'STOP'),
     signed: { contents: [{ parts: [{ functionCall: { name: 'weather' }, thoughtSignature: SIGNATURE }] }] },
   };
 }

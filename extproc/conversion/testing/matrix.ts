@@ -5,7 +5,7 @@ import type { JsonRecord } from '../conversation.ts';
 import { parsedRecord } from '../json-values.ts';
 import { clientApis, convertedCase, convertedDocument, convertedStream } from '../testing.ts';
 import { readByAnthropic, readByGoogle, readByOpenAi, readByResponses } from '../testing-clients.ts';
-import { CALLS, clientAnswers, type Ending, providerAnswers, TEXT, TOKENS } from './answer-probes.ts';
+import { CALLS, clientAnswers, type Ending, providerAnswers, SIGNATURE, TEXT, TOKENS } from './answer-probes.ts';
 import { parameterProbes } from './parameter-probes.ts';
 import { type ProbeClient, type ProviderFamily, type RequestProbe, requestProbes } from './request-probes.ts';
 
@@ -184,14 +184,23 @@ function told(document: JsonRecord | undefined, expected: JsonRecord): Cell {
 
 /** What the official client reads. */
 async function readCell(client: ProbeClient, backend: ProbedBackend, stream: boolean): Promise<Cell> {
-  const { document, stream: bytes } = providerAnswers[backend.family];
+  const { document, stream: bytes, tells } = providerAnswers[backend.family];
   const adapter = newAdapter(client, backend, stream);
   const body = stream
     ? convertedStream(adapter, [bytes])
     : convertedDocument(adapter, Buffer.from(JSON.stringify(document)));
+  if (stream && tells.has('signatures') && !isSigned(body)) {
+    return LOST;
+  }
   const { text, calls, input, output } = await readers[client](body, stream);
   const read = { text, calls, input, output };
   return includes(read, { text: TEXT, calls: CALLS, input: TOKENS.input, output: TOKENS.output }) ? WORKS : LOST;
+}
+
+/** Google's clients get all signatures inside of their own. */
+function isSigned(body: string): boolean {
+  const own = [...body.matchAll(/"thoughtSignature":"([^"]+)"/g)];
+  return body.includes(SIGNATURE) || own.some(([, value = '']) => Buffer.from(value, 'base64').includes(SIGNATURE));
 }
 
 /** The client sends the response back, with the results of its calls. */
@@ -209,7 +218,7 @@ function signatureCell(client: ProbeClient, backend: ProbedBackend): Cell {
 function foreignSignatureCell(client: ProbeClient, backend: ProbedBackend): Cell {
   const family = backend.family === 'gemini' ? 'anthropic' : 'gemini';
   const signer = convertedBackends(client).find((each) => each.family === family);
-  const { document } = providerAnswers[family];
+  const { document: whole, signedCalls: document = whole } = providerAnswers[family];
   const answer = signer === undefined ? document : documentOf(client, signer, document);
   const next = convert(client, backend, clientAnswers[client].echo(answer!));
   const [field] = typeof next === 'string' ? [] : next.dropped;
