@@ -1,4 +1,5 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
+import type { Failover } from '../../contract/policy.ts';
 import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
 import { azurePath } from '../providers/azure/paths.ts';
 import { drawsTokens } from '../quota/units.ts';
@@ -197,9 +198,12 @@ function responseContext(
   return { dialect: request.dialect, requestId: request.id, snapshots, metered, failover };
 }
 
+/** Without failover, a backend rests only while a rate limit of its provider is spent. */
+const restsOnly: Failover = { on: [], attempts: 1, cooldownMs: 0 };
+
 function failoverOf(admission: Admission): FailoverContext | undefined {
   const { request, prepared, context } = admission;
-  const failover = prepared?.choice.rule.rule.failover;
+  const { loadBalancer, failover = loadBalancer && restsOnly } = prepared?.choice.rule.rule ?? {};
   return (
     failover && {
       failover,

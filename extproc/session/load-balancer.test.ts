@@ -9,6 +9,7 @@ import { FirstTokenTimes } from './first-token-times.ts';
 import { firstTokenKey, weightsFor } from './load-balancer.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
 import { chooseTarget } from './routing.ts';
+import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig } from './testing.ts';
 
 const NOW = Date.UTC(2026, 10, 27, 12);
 const SECOND = 1_000;
@@ -227,6 +228,28 @@ describe('the time until the first token', () => {
     assert.equal(times.mean('backend 0', NOW + 1_000), undefined);
     assert.equal(times.mean('backend 1', NOW + 1_000), 100);
   });
+});
+
+test('a backend rests until the rate limit that its response spent is reset', () => {
+  const [virtualHost] = basePolicy.virtualHosts;
+  const rule: Rule = { ...virtualHost!.rules[0]!, quotas: [] };
+  for (const [more, untilMs] of [
+    [{ loadBalancer: 'LeastCost' } as const, 6_001],
+    [{}, undefined],
+  ] as const) {
+    const virtualHosts = [{ ...virtualHost!, passthrough: [], rules: [{ ...rule, ...more }] }];
+    const rig = newRig({ policy: { virtualHosts, quotas: [] } });
+    const handler = rig.open(newExchange());
+    handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
+    handler.requestBody(Buffer.from('{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}'), true);
+    const limits = [
+      ['x-ratelimit-remaining-requests', '0'],
+      ['x-ratelimit-reset-requests', '6s'],
+    ] as const;
+    handler.responseHeaders([[':status', '200'], ['content-type', 'application/json'], ...limits], false, new Map());
+    assert.equal(rig.shared.health.restsUntil(rule.targets[0]!.id, 1), untilMs);
+    assert.deepEqual(rig.faults, []);
+  }
 });
 
 test('where all targets rest, the one whose rest ends first is chosen, whatever its priority', () => {
