@@ -22,13 +22,14 @@ const extprocRooms: Rooms = {
   sse: [],
   compression: [],
   tokens: ['json'],
-  providers: ['errors', 'usage', 'record', 'json'],
-  conversion: ['errors', 'exchange', 'usage', 'json', 'providers'],
+  providers: ['model-api', 'errors', 'usage', 'record', 'json'],
+  conversion: ['errors', 'exchange', 'usage', 'json', 'model-api', 'providers'],
   'quota-conditions': [],
   quota: ['caller', 'quota-conditions', 'usage'],
   'model-names': [],
+  'model-api': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
-  policy: ['access', 'model-names', 'quota-conditions'],
+  policy: ['access', 'model-api', 'model-names', 'quota-conditions'],
   session: [
     ...[
       'quota-conditions',

@@ -12,6 +12,8 @@ import { backend, PROVIDER_KEY, quotaPolicy, route, teamQuota } from './support/
 import { wordsOf } from './support/words.ts';
 
 const MODEL = 'gemini-3-flash';
+const LOCATION = '/v1/projects/p/locations/eu';
+const CLAUDE_ON_VERTEX = 'claude-sonnet-4-5@20250929';
 
 let provider: Provider;
 let gateway: Gateway;
@@ -25,6 +27,15 @@ before(async () => {
     backend('gemini', { schema: 'GoogleGemini', port: provider.port }),
     route('gemini', [{ name: 'gemini', models: ['gemini-*'], backendRefs: [{ name: 'gemini' }] }]),
     backend('claude', { schema: 'Anthropic', port: provider.port }),
+    backend('vertex', { schema: 'GCPVertexAI', port: provider.port, more: { pathPrefix: LOCATION } }),
+    route('vertex', [
+      { name: 'claude', models: ['vertex-claude'], backendRefs: [{ name: 'vertex', model: CLAUDE_ON_VERTEX }] },
+      { name: 'gemini', models: ['vertex-gemini'], backendRefs: [{ name: 'vertex', model: 'gemini-2.5-flash' }] },
+    ]),
+    route('vertex-metered', [
+      { name: 'claude', models: ['vertex-cut'], backendRefs: [{ name: 'vertex', model: CLAUDE_ON_VERTEX }] },
+    ]),
+    quotaPolicy('vertex', 'vertex-metered', [teamQuota('few', 'OutputTokens', 40)]),
     backend('openai', { port: provider.port }),
     route('others', [
       { name: 'claude', models: ['claude-*'], backendRefs: [{ name: 'claude' }] },
@@ -339,5 +350,62 @@ describe('the Anthropic client before Gemini', () => {
     const error = await errorOf(anthropic.messages.create(base, mock({ status: 503 })));
     assert.ok(error instanceof Anthropic.InternalServerError, String(error));
     assert.equal(error.status, 529);
+  });
+});
+
+describe('Vertex AI', () => {
+  const base = { model: 'vertex-claude', max_tokens: 500, messages: say('Hello') };
+  const claudePath = `${LOCATION}/publishers/anthropic/models/${CLAUDE_ON_VERTEX}`;
+
+  it("passes requests of Anthropic's client on to Claude, with betas and server tools", async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      anthropic.beta.messages.create(
+        { ...base, betas: ['context-1m-2025-08-07'], tools: [{ type: 'web_search_20250305', name: 'web_search' }] },
+        mock({ tokens: 5, tool: false }),
+      ),
+    );
+    assert.equal(result.type, 'message');
+    assert.deepEqual([record.outputTokens, record.source], [5, 'provider']);
+    assert.doesNotMatch(record.line, /convertedTo/);
+    const { path, headers, body } = lastSeen();
+    assert.equal(path, `${claudePath}:rawPredict`);
+    assert.equal(headers['authorization'], `Bearer ${PROVIDER_KEY}`);
+    assert.equal(headers['anthropic-beta'], 'context-1m-2025-08-07');
+    const { max_tokens, messages } = base;
+    const tools = [{ type: 'web_search_20250305', name: 'web_search' }];
+    assert.deepEqual(JSON.parse(body), { anthropic_version: 'vertex-2023-10-16', max_tokens, messages, tools });
+  });
+
+  it("streams Claude to Anthropic's client, and ends the stream at the end of a budget", async () => {
+    const behaviour = mock({ tokens: 2_000, paceMs: 1 }, { 'x-team': 'red' });
+    const final = await anthropic.messages
+      .stream({ ...base, model: 'vertex-cut', max_tokens: 5_000 }, behaviour)
+      .finalMessage();
+    assert.equal(final.stop_reason, 'max_tokens');
+    assert.ok(lastSeen().outputTokens < 2_000);
+    assert.equal(lastSeen().path, `${claudePath}:streamRawPredict`);
+  });
+
+  it('counts the tokens of a prompt for Claude, or the gateway does', async () => {
+    const { input_tokens: counted } = await anthropic.messages.countTokens({ model: base.model, messages: say('Hi') });
+    assert.ok(counted > 0);
+    assert.equal(lastSeen().path, `${LOCATION}/publishers/anthropic/models/count-tokens:rawPredict`);
+    assert.equal(JSON.parse(lastSeen().body).model, CLAUDE_ON_VERTEX);
+    provider.forget();
+    const { totalTokens } = await google.models.countTokens({ model: base.model, contents: 'Hello' });
+    assert.ok((totalTokens ?? 0) > 0);
+    assert.equal(provider.seen.length, 0);
+  });
+
+  it("serves clients of other APIs, and Google's client in express mode", async () => {
+    const asked = { model: base.model, messages: say('Hello') };
+    const chat = await openai.chat.completions.create(asked, mock({ tokens: 6 }));
+    assert.equal(chat.choices[0]?.message.content, wordsOf(6));
+    assert.equal(lastSeen().path, `${claudePath}:rawPredict`);
+    const express = new GoogleGenAI({ vertexai: true, apiKey: 'k', httpOptions: { baseUrl: gateway.url } });
+    const config = { httpOptions: mock({ tokens: 7 }) };
+    const { text } = await express.models.generateContent({ model: 'vertex-gemini', contents: 'Hello', config });
+    assert.equal(text, wordsOf(7));
+    assert.equal(lastSeen().path, `${LOCATION}/publishers/google/models/gemini-2.5-flash:generateContent`);
   });
 });

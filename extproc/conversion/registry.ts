@@ -1,5 +1,6 @@
 /** All conversions: each client API that can be read, to each provider API that can be written. */
 import type { ProviderApi } from '../../contract/policy.ts';
+import { type ModelApi, modelApi } from '../model-api.ts';
 import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { contentEndpoints } from '../providers/gemini/generate-content.ts';
@@ -9,7 +10,7 @@ import { rerank } from '../providers/openai/rerank.ts';
 import { responses } from '../providers/openai/responses.ts';
 import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
-import { isClaude, vertexAnthropicProvider } from './anthropic/vertex-provider.ts';
+import { vertexAnthropicProvider } from './anthropic/vertex-provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
 import { cohereProvider } from './cohere/provider.ts';
@@ -38,7 +39,7 @@ const clients = new Map<ClientApi, ConversionClient>([
   ...contentEndpoints.map((api): [ClientApi, ConversionClient] => [api, contentClient]),
 ]);
 
-const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
+const providers: Readonly<Partial<Record<ModelApi, ConversionProvider>>> = {
   Anthropic: anthropicProvider,
   OpenAI: openAiProvider,
   HuggingFaceTGI: openAiProvider,
@@ -46,6 +47,7 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   AWSBedrock: bedrockProvider,
   GoogleGemini: geminiProvider,
   GCPVertexAI: geminiProvider,
+  AnthropicOnVertex: vertexAnthropicProvider,
   Cohere: cohereProvider,
 };
 
@@ -62,16 +64,17 @@ const rerankProviders: Readonly<Partial<Record<ProviderApi, DocumentProvider<Rer
   Cohere: cohereRerank,
 };
 
-const conversions = new Map<ClientApi, ReadonlyMap<ProviderApi, Conversion>>([
+const conversions = new Map<ClientApi, ReadonlyMap<ModelApi, Conversion>>([
   [embeddings, documentConversions(embeddingsClient, embeddingsProviders)],
   [rerank, documentConversions(rerankClient, rerankProviders)],
 ]);
 
 for (const [api, client] of clients) {
-  const byProvider = new Map<ProviderApi, Conversion>();
-  for (const [name, provider] of Object.entries(providers) as [ProviderApi, ConversionProvider][]) {
+  const byProvider = new Map<ModelApi, Conversion>();
+  for (const [name, provider] of Object.entries(providers) as [ModelApi, ConversionProvider][]) {
     if (!api.providerApis.includes(name) || api.isMissingAt !== undefined) {
-      byProvider.set(name, new ConversationConversion(client, provider, name));
+      const schema = name === 'AnthropicOnVertex' ? 'GCPVertexAI' : name;
+      byProvider.set(name, new ConversationConversion(client, provider, schema));
     }
   }
   conversions.set(api, byProvider);
@@ -85,26 +88,12 @@ function documentConversions<Asked, Kept, Told>(
   return new Map(entries.map(([name, provider]) => [name, new DocumentConversion(client, provider, name)]));
 }
 
-/** Claude on Vertex AI speaks Anthropic's API, not that of the backend's other models. */
-const toClaudeOnVertex = new Map(
-  [...clients].map(([api, client]) => [
-    api,
-    new ConversationConversion(client, vertexAnthropicProvider, 'GCPVertexAI'),
-  ]),
-);
-
-/** Whether a backend serves the client API itself. */
-export function serves(api: ClientApi, backend: BackendApi): boolean {
-  return api.providerApis.includes(backend.schema) && api.isMissingAt?.(backend) !== true;
+/** Whether a backend serves the client API itself. `model` is the name at the backend. */
+export function serves(api: ClientApi, backend: BackendApi, model: string): boolean {
+  return api.providerApis.includes(modelApi(backend.schema, model)) && api.isMissingAt?.(backend) !== true;
 }
 
-/**
- * Returns undefined where the backend serves the client API itself, or cannot serve it. `model` is
- * the name at the backend, where it is known.
- */
-export function conversionFor(api: ClientApi, backend: BackendApi, model?: string): Conversion | undefined {
-  if (backend.schema === 'GCPVertexAI' && model !== undefined && isClaude(model)) {
-    return toClaudeOnVertex.get(api);
-  }
-  return serves(api, backend) ? undefined : conversions.get(api)?.get(backend.schema);
+/** Returns undefined where the backend serves the client API itself, or cannot serve it. */
+export function conversionFor(api: ClientApi, backend: BackendApi, model: string): Conversion | undefined {
+  return serves(api, backend, model) ? undefined : conversions.get(api)?.get(modelApi(backend.schema, model));
 }

@@ -10,7 +10,6 @@ import type {
   GatewayPolicy,
   HeaderMatch,
   Passthrough,
-  ProviderApi,
   Quota,
   Rule,
   Target,
@@ -18,6 +17,7 @@ import type {
 } from '../../contract/policy.ts';
 import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
 import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
+import type { ModelApi } from '../model-api.ts';
 import { compileQuotaConditions } from '../quota-conditions.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 import { atOnce } from './slices.ts';
@@ -52,7 +52,7 @@ export interface CompiledVirtualHost {
   readonly maxRequestBodyBytes: number;
   readonly signIn: SignIn | undefined;
   /** Returns the names for the models list of a client API that these provider APIs serve. */
-  modelNames(providerApis: readonly ProviderApi[]): readonly string[];
+  modelNames(providerApis: readonly ModelApi[]): readonly string[];
 }
 
 export interface CompiledPolicy {
@@ -143,7 +143,7 @@ function* compilingEntry(
     patterns += rule.models.length;
     yield;
   }
-  const names = new Map<readonly ProviderApi[], readonly string[]>();
+  const names = new Map<readonly ModelApi[], readonly string[]>();
   return {
     rules,
     index: patterns > WALKED_PATTERNS ? yield* indexOf(rules) : undefined,
@@ -215,7 +215,7 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
 }
 
 /** Returns the exact names of the rules, and the names of their backends that match the globs. */
-function modelNames(rules: readonly CompiledRule[], providerApis: readonly ProviderApi[]): readonly string[] {
+function modelNames(rules: readonly CompiledRule[], providerApis: readonly ModelApi[]): readonly string[] {
   const names = new Set<string>();
   for (const compiled of rules) {
     if (!speaks(compiled, providerApis)) {
@@ -246,7 +246,7 @@ function modelNames(rules: readonly CompiledRule[], providerApis: readonly Provi
  * Whether a backend of the rule speaks one of the provider APIs. True for a rule without backends,
  * so that its clients receive an error that names the mistake.
  */
-export function speaks({ targets }: CompiledRule, providerApis: readonly ProviderApi[]): boolean {
+export function speaks({ targets }: CompiledRule, providerApis: readonly ModelApi[]): boolean {
   return (
     targets.length === 0 ||
     targets.some(({ weight, backendPolicy }) => weight > 0 && providerApis.includes(backendPolicy.schema))

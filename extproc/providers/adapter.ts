@@ -4,7 +4,6 @@
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
 import type { EndpointName } from '../../contract/access-policy.ts';
-import type { ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices } from '../../contract/tokens.ts';
 import type { Failure } from '../errors.ts';
 import type { FormFields } from '../json/form-body.ts';
@@ -12,6 +11,7 @@ import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { Splice } from '../json/splice.ts';
 import type { TextSink } from '../json/text-sink.ts';
+import type { ModelApi } from '../model-api.ts';
 import type { Operation } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import type { BackendApi } from './openai/server-dialects.ts';
@@ -23,8 +23,8 @@ export interface ClientApi {
   /** The name in access policies. Absent where the gateway answers: every caller may ask. */
   readonly name?: EndpointName;
   readonly operation: Operation;
-  /** APIs of backends that serve this client API without translation. */
-  readonly providerApis: readonly ProviderApi[];
+  /** APIs of models that serve this client API without conversion. */
+  readonly providerApis: readonly ModelApi[];
   /** Whether a server of these APIs does not serve this client API; absent: all do. */
   readonly isMissingAt?: (backend: BackendApi) => boolean;
   readonly dialect: Dialect;
@@ -46,7 +46,7 @@ export interface ClientApi {
    * Whether a model of this name bills output that it does not stream. For the name that a backend
    * uses, where it differs from the request's.
    */
-  readonly hidesOutput?: (model: string) => boolean;
+  readonly hidesOutput?: (model: string, request: RequestFacts) => boolean;
   /** For `metered` APIs. */
   readonly response?: (request: RequestFacts, options: ResponseOptions) => ResponseAdapter;
   /** For `models` APIs. */
@@ -89,6 +89,8 @@ export interface RequestFacts {
    * model's name show.
    */
   readonly hiddenOutput: boolean;
+  /** The request switches reasoning off, which not every model allows. */
+  readonly reasoningOff?: boolean;
   /** The service tier that the request asks for; absent: the provider's settings decide. */
   readonly serviceTier?: string;
   /** The client asked for usage in the stream. */

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ProviderApi } from '../../contract/policy.ts';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
 import { isFailure } from '../errors.ts';
@@ -202,7 +203,7 @@ function edited(
   const before = JSON.parse(bytes.toString());
   const after = JSON.parse(
     Buffer.concat(
-      splice(scanned.bytes, endpoint.edit(scanned, edits, { schema: endpoint.providerApis[0]! })),
+      splice(scanned.bytes, endpoint.edit(scanned, edits, { schema: endpoint.providerApis[0] as ProviderApi })),
     ).toString(),
   );
   if (edits.model !== undefined && 'model' in before) {

@@ -195,6 +195,9 @@ describe('output bounds', () => {
       facts(messages, claude({ model: 'claude-opus-5', thinking: { type: 'disabled' } })).hiddenOutput,
       false,
     );
+    // The model at the backend may be another one.
+    const hides = (more: object) => messages.hidesOutput!('claude-opus-5', facts(messages, claude(more)));
+    assert.deepEqual([hides({}), hides({ thinking: { type: 'disabled' } })], [true, false]);
   });
 });
 

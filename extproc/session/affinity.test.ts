@@ -20,7 +20,7 @@ function chosen(from: readonly CompiledTarget[], key: string, resting: readonly 
   const restsUntil = (id: string) => (resting.includes(id) ? 1 : undefined);
   return chooseTarget(
     from,
-    ({ schema }) => schema === 'OpenAI',
+    ({ backendPolicy: { schema } }) => schema === 'OpenAI',
     () => true,
     restsUntil,
     0,

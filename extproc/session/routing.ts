@@ -77,6 +77,8 @@ export function findPassthrough(
 /** Returns the weights of targets of one priority, in their order. */
 export type WeightsOf = (group: readonly CompiledTarget[]) => readonly number[];
 
+type TargetTest = (target: CompiledTarget) => boolean;
+
 /**
  * Returns one of the targets that serve the client API, or by a conversion: by weight, among those
  * of the lowest priority number that has a healthy target. Among these, a target that needs no
@@ -87,8 +89,8 @@ export type WeightsOf = (group: readonly CompiledTarget[]) => readonly number[];
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
-  serves: (backend: BackendPolicy) => boolean,
-  isConvertible: (backend: BackendPolicy) => boolean,
+  serves: TargetTest,
+  isConvertible: TargetTest,
   restsUntil: (id: string) => number | undefined,
   random: number,
   affinityKey?: () => string | undefined,
@@ -102,7 +104,7 @@ export function chooseTarget(
   const from = well.length > 0 ? well : firstAwake(able, restsUntil);
   const priority = Math.min(...from.map((target) => target.priority));
   const all = from.filter((target) => target.priority === priority);
-  const native = all.filter(({ backendPolicy }) => serves(backendPolicy));
+  const native = all.filter(serves);
   const group = native.length > 0 ? native : all;
   const key = group.length > 1 ? affinityKey?.() : undefined;
   if (key !== undefined) {
@@ -167,12 +169,10 @@ function hashedFraction(key: string, { backend, model = '' }: CompiledTarget): n
 /** Returns the targets that serve the client API, or by a conversion. */
 export function ableTargets(
   targets: readonly CompiledTarget[],
-  serves: (backend: BackendPolicy) => boolean,
-  isConvertible: (backend: BackendPolicy) => boolean,
+  serves: TargetTest,
+  isConvertible: TargetTest,
 ): readonly CompiledTarget[] {
-  return targets.filter(
-    ({ weight, backendPolicy }) => weight > 0 && (serves(backendPolicy) || isConvertible(backendPolicy)),
-  );
+  return targets.filter((target) => target.weight > 0 && (serves(target) || isConvertible(target)));
 }
 
 /** The models of a backend by name; a price list has hundreds. */

@@ -121,7 +121,7 @@ async function handle(
   const behaviour: Behaviour = typeof own === 'string' ? { ...defaults, ...JSON.parse(own) } : defaults;
   const text = await bodyOf(request, record);
   const path = withoutDeployment((request.url ?? '').split('?')[0] ?? '');
-  if (path === '/v1/messages/count_tokens') {
+  if (path === '/v1/messages/count_tokens' || path.endsWith('/models/count-tokens:rawPredict')) {
     const asked = messages.read(asRecord(JSON.parse(text)), path);
     return send(response, record, 200, countTokens(inputTokensOf(asked)));
   }

@@ -18,6 +18,7 @@ export interface BackendOptions {
     | 'HuggingFaceTGI'
     | 'AWSBedrock'
     | 'AzureOpenAI'
+    | 'GCPVertexAI'
     | 'GoogleGemini'
     | 'Cohere';
   readonly port: number;

@@ -1,20 +1,11 @@
-/**
- * Claude on Vertex AI: Anthropic's messages API, whose path names the model and whose body names
- * the version: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai
- */
+/** Claude on Vertex AI as the provider's side of conversions. */
+import { VERTEX_VERSION, vertexMessagesPath } from '../../providers/anthropic/vertex.ts';
 import type { JsonRecord } from '../conversation.ts';
 import type { ConversionProvider, ConversionTarget, ProviderRequest } from '../conversion.ts';
 import { readErrorObject } from '../failures.ts';
 import { listOf } from '../json-values.ts';
 import { encodeMessagesFor } from './encoder.ts';
 import { anthropicProvider } from './provider.ts';
-
-const VERSION = 'vertex-2023-10-16';
-
-/** Google names all models of Anthropic so. */
-export function isClaude(model: string): boolean {
-  return model.startsWith('claude');
-}
 
 export const vertexAnthropicProvider: ConversionProvider = {
   ...anthropicProvider,
@@ -23,14 +14,11 @@ export const vertexAnthropicProvider: ConversionProvider = {
   readError: (status, document) => readErrorObject(status, listOf(document)?.[0] ?? document),
 };
 
-/** The name of the model may be the client's choice, so it is one segment of the path. */
 function atVertex(body: JsonRecord, { model, request }: ConversionTarget): ProviderRequest {
   const { model: _, ...rest } = body;
-  // As Google writes versions: claude-sonnet-4-5@20250929.
-  const name = encodeURIComponent(model.toWellFormed()).replaceAll('%40', '@');
   return {
-    path: `/v1/publishers/anthropic/models/${name}:${request.stream ? 'streamRawPredict' : 'rawPredict'}`,
+    path: vertexMessagesPath(model, request.stream),
     headers: [],
-    body: Buffer.from(JSON.stringify({ anthropic_version: VERSION, ...rest })),
+    body: Buffer.from(JSON.stringify({ anthropic_version: VERTEX_VERSION, ...rest })),
   };
 }

@@ -103,11 +103,11 @@ describe('a server of OpenAI’s API without responses', () => {
     const served = [undefined, 'VLLM', 'Groq', 'Mistral', 'DeepSeek'] as const;
     const backends = served.map((dialect) => ({ schema: 'OpenAI' as const, ...(dialect && { dialect }) }));
     assert.deepEqual(
-      backends.map((backend) => serves(responses, backend)),
+      backends.map((backend) => serves(responses, backend, 'm')),
       [true, true, true, false, false],
     );
     assert.deepEqual(
-      backends.map((backend) => conversionFor(responses, backend) === undefined),
+      backends.map((backend) => conversionFor(responses, backend, 'm') === undefined),
       [true, true, true, false, false],
     );
   });

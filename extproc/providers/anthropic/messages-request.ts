@@ -6,8 +6,10 @@ import type { Splice } from '../../json/splice.ts';
 import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';
+import type { BackendApi } from '../openai/server-dialects.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { BodyFields, byteLength, invalid, isSet, present, unknownParts } from '../request.ts';
+import { isOnVertex, VERTEX_VERSION } from './vertex.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -69,6 +71,7 @@ function resultMembers(): Readonly<Record<string, Shape>> {
 export const messagesShape: Shape = {
   object: {
     model: VALUE,
+    anthropic_version: VALUE,
     max_tokens: VALUE,
     stream: VALUE,
     service_tier: VALUE,
@@ -162,6 +165,7 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
     leastOutputTokens: leastOutput(body, asked, budget),
     hasOutput: true,
     hiddenOutput: thinks(body, model),
+    reasoningOff: thinkingType(body) === 'disabled',
   };
 }
 
@@ -199,16 +203,39 @@ export function inputFacts(body: ScannedBody, model: string): RequestFacts {
   };
 }
 
-export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
+export function editMessagesRequest(
+  body: ScannedBody,
+  { model, outputTokens }: RequestEdits,
+  backend: BackendApi,
+): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) {
-    changes.set('model', edits.model);
+  if (isOnVertex(backend)) {
+    // A client's own version stays a second time, with the same value.
+    if (body.one(VERSION_MEMBER) !== undefined) {
+      changes.set(VERSION_MEMBER, VERTEX_VERSION);
+    }
+    changes.rename('model', VERSION_MEMBER, VERTEX_VERSION);
+  } else if (model !== undefined) {
+    changes.set('model', model);
   }
-  if (edits.outputTokens !== undefined) {
-    changes.set('max_tokens', edits.outputTokens);
+  if (outputTokens !== undefined) {
+    changes.set('max_tokens', outputTokens);
   }
   return changes.splices();
 }
+
+export function editCountRequest(body: ScannedBody, { model }: RequestEdits, backend: BackendApi): readonly Splice[] {
+  const changes = new BodyEdits(body);
+  if (isOnVertex(backend)) {
+    changes.set(VERSION_MEMBER, VERTEX_VERSION);
+  }
+  if (model !== undefined) {
+    changes.set('model', model);
+  }
+  return changes.splices();
+}
+
+const VERSION_MEMBER = 'anthropic_version';
 
 /** Compaction lets the model write a summary first, which is billed beside the response. */
 function compacts(body: ScannedBody): boolean {
@@ -228,8 +255,12 @@ function leastOutput(body: ScannedBody, asked: number | undefined, budget: numbe
 
 /** Thinking is billed in full and streamed as a summary, or not at all. */
 function thinks(body: ScannedBody, model: string): boolean {
-  const type = present(body.one('thinking.type'))?.value;
+  const type = thinkingType(body);
   return type === undefined ? thinksByDefault(model) : type !== 'disabled';
+}
+
+function thinkingType(body: ScannedBody): unknown {
+  return present(body.one('thinking.type'))?.value;
 }
 
 function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {

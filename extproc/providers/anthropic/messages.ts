@@ -18,7 +18,14 @@ import {
 import { anthropicDialect } from './errors.ts';
 import { MessageStreamReader } from './message-stream-reader.ts';
 import { MessageStreamWriter } from './message-stream-writer.ts';
-import { editMessagesRequest, inputFacts, messagesShape, readMessagesRequest } from './messages-request.ts';
+import {
+  editCountRequest,
+  editMessagesRequest,
+  inputFacts,
+  messagesShape,
+  readMessagesRequest,
+} from './messages-request.ts';
+import { isOnVertex, VERTEX_COUNT_PATH, vertexMessagesPath } from './vertex.ts';
 
 const TEXT: Shape = { text: true };
 
@@ -49,13 +56,14 @@ export const messages: ClientApi = {
   path: '/v1/messages',
   name: 'messages',
   operation: 'chat',
-  providerApis: ['Anthropic'],
+  providerApis: ['Anthropic', 'AnthropicOnVertex'],
   dialect: anthropicDialect,
   kind: 'metered',
   shape: messagesShape,
   readRequest: readMessagesRequest,
   edit: editMessagesRequest,
-  hidesOutput: thinksByDefault,
+  providerPath: ({ stream }, model, backend) => (isOnVertex(backend) ? vertexMessagesPath(model, stream) : undefined),
+  hidesOutput: (model, { reasoningOff }) => reasoningOff !== true && thinksByDefault(model),
   response: (_request, options) =>
     responseAdapter({
       unary: () =>
@@ -75,7 +83,7 @@ export const countTokens: ClientApi = {
   path: '/v1/messages/count_tokens',
   name: 'count_tokens',
   operation: 'count_tokens',
-  providerApis: ['Anthropic'],
+  providerApis: ['Anthropic', 'AnthropicOnVertex'],
   dialect: anthropicDialect,
   kind: 'free',
   shape: messagesShape,
@@ -84,6 +92,7 @@ export const countTokens: ClientApi = {
     const model = fields.model();
     return fields.problem ?? inputFacts(body, model);
   },
-  edit: (body, edits) => editMessagesRequest(body, edits.model === undefined ? {} : { model: edits.model }),
+  edit: editCountRequest,
+  providerPath: (_request, _model, backend) => (isOnVertex(backend) ? VERTEX_COUNT_PATH : undefined),
   countReply: (inputTokens) => Buffer.from(JSON.stringify({ input_tokens: inputTokens })),
 };

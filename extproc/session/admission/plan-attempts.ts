@@ -1,6 +1,5 @@
 /** Plans which targets may serve a request if the chosen one fails, and what they may cost. */
-import type { AttemptRoutes, BackendPolicy } from '../../../contract/policy.ts';
-import { conversionFor, serves } from '../../conversion/registry.ts';
+import type { AttemptRoutes } from '../../../contract/policy.ts';
 import { type Failure, isFailure } from '../../errors.ts';
 import type { CompiledTarget } from '../../policy/compile.ts';
 import { possiblePrices, pricesOfUnits } from '../../quota/money.ts';
@@ -15,7 +14,7 @@ import { chooseTarget } from '../routing.ts';
 import type { Admission } from './admission.ts';
 import { convertBody } from './convert-body.ts';
 import type { QuotaPlan } from './quota-plan.ts';
-import { decisionFor, type RoutingDecision } from './select-backend.ts';
+import { decisionFor, type RoutingDecision, servingTests } from './select-backend.ts';
 
 /** Plans the quotas of the request at another target. */
 export type PlanQuotas = (choice: RoutingDecision, hidesOutput: boolean) => QuotaPlan | Failure;
@@ -36,7 +35,7 @@ export function planAttempts(
   }
   const others = orderOfOthers(admission, choice, routes, nowMs).flatMap((target): Candidate[] => {
     const other = decisionFor(choice.rule, target, endpoint, choice.facts, nowMs);
-    const hides = endpoint.hidesOutput?.(other.backendModel) ?? false;
+    const hides = endpoint.hidesOutput?.(other.backendModel, choice.facts) ?? false;
     const planned = planOf(other, hides);
     return isFailure(planned) || !haveSameBuckets(planned, plan)
       ? []
@@ -57,8 +56,6 @@ function orderOfOthers(
   nowMs: number,
 ): readonly CompiledTarget[] {
   const { endpoint } = request.found!;
-  const isServed = (backend: BackendPolicy) => serves(endpoint, backend);
-  const isConvertible = (backend: BackendPolicy) => conversionFor(endpoint, backend) !== undefined;
   const { restsUntil, random, firstTokenTimes } = context;
   const most = rule.rule.failover!.attempts - attemptOf(request.header);
   let left = rule.targets.filter(
@@ -68,7 +65,7 @@ function orderOfOthers(
   const order: CompiledTarget[] = [];
   while (order.length < most) {
     const key = rule.rule.affinity && affinityKey;
-    const next = chooseTarget(left, isServed, isConvertible, restsUntil, random(), key, weightsOf);
+    const next = chooseTarget(left, ...servingTests(endpoint, facts), restsUntil, random(), key, weightsOf);
     if (next === undefined) {
       break;
     }

@@ -34,7 +34,7 @@ export const plan: AdmissionStep = {
       return converted;
     }
     const { endpoint } = request.found!;
-    const hides = converted?.hiddenOutput ?? endpoint.hidesOutput?.(choice.backendModel) ?? false;
+    const hides = converted?.hiddenOutput ?? endpoint.hidesOutput?.(choice.backendModel, choice.facts) ?? false;
     const planOf = (target: RoutingDecision, hidesOutput: boolean) =>
       planQuota(endpoint, target, hidesOutput, quotas, facts, admission.context.estimates);
     const planned = planOf(choice, hides);

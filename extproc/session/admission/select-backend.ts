@@ -1,5 +1,5 @@
 /** Chooses the rule and the backend of a request. Pure. */
-import type { BackendPolicy, ModelFacts, Tokenizer } from '../../../contract/policy.ts';
+import type { ModelFacts, Tokenizer } from '../../../contract/policy.ts';
 import type { ModelPrices } from '../../../contract/tokens.ts';
 import type { Conversion } from '../../conversion/converted-request.ts';
 import { conversionFor, serves } from '../../conversion/registry.ts';
@@ -74,8 +74,7 @@ export function selectBackend(
   const key = rule.rule.affinity && affinityKey;
   const target = chooseTarget(
     rule.targets,
-    servedBy(endpoint),
-    servedWithout(endpoint),
+    ...servingTests(endpoint, facts),
     restsUntil,
     random(),
     key,
@@ -99,14 +98,14 @@ export function decisionFor(
   facts: RequestFacts,
   nowMs: number,
 ): RoutingDecision {
-  const backendModel = target.model ?? facts.model;
+  const backendModel = backendModelOf(target, facts);
   const known = modelFacts(target.backendPolicy, backendModel);
   return {
     rule,
     target,
     facts,
     conversion: conversionFor(endpoint, target.backendPolicy, backendModel),
-    counts: endpoint.countReply !== undefined && !serves(endpoint, target.backendPolicy),
+    counts: endpoint.countReply !== undefined && !serves(endpoint, target.backendPolicy, backendModel),
     backendModel,
     modelFacts: known,
     prices: known && pricesAt(known, nowMs),
@@ -115,22 +114,30 @@ export function decisionFor(
   };
 }
 
-function servedBy(endpoint: ClientApi): (backend: BackendPolicy) => boolean {
-  return (backend) => serves(endpoint, backend);
+/** Returns tests of targets: whether they have the endpoint, and whether they serve without it. */
+export function servingTests(
+  endpoint: ClientApi,
+  facts: RequestFacts,
+): readonly [has: (target: CompiledTarget) => boolean, servesWithout: (target: CompiledTarget) => boolean] {
+  return [
+    (target) => serves(endpoint, target.backendPolicy, backendModelOf(target, facts)),
+    (target) =>
+      endpoint.countReply !== undefined ||
+      conversionFor(endpoint, target.backendPolicy, backendModelOf(target, facts)) !== undefined,
+  ];
 }
 
-/** Returns whether backends serve the endpoint although they do not have it. */
-function servedWithout(endpoint: ClientApi): (backend: BackendPolicy) => boolean {
-  return (backend) => endpoint.countReply !== undefined || conversionFor(endpoint, backend) !== undefined;
+function backendModelOf({ model }: CompiledTarget, facts: RequestFacts): string {
+  return model ?? facts.model;
 }
 
 /** Whether another healthy target than the chosen one can serve the request. */
 export function hasOtherBackend(
   endpoint: ClientApi,
-  { rule, target }: RoutingDecision,
+  { rule, target, facts }: RoutingDecision,
   restsUntil: BackendSelection['restsUntil'],
 ): boolean {
-  const able = ableTargets(rule.targets, servedBy(endpoint), servedWithout(endpoint));
+  const able = ableTargets(rule.targets, ...servingTests(endpoint, facts));
   return able.some(({ id }) => id !== target.id && restsUntil(id) === undefined);
 }
 

@@ -15,10 +15,10 @@ export const THOUGHT_SIGNATURE = 'bW9jayBzaWduYXR1cmU=';
 /** Gemini's generateContent. */
 export const gemini: MockDialect = {
   paths: [],
-  matches: (path) => /^\/v1beta\/models\/[^/]+:(generateContent|streamGenerateContent)$/.test(path),
+  matches: (path) => /^(\/v1beta|\/v1\/.+\/google)\/models\/[^/]+:(generateContent|streamGenerateContent)$/.test(path),
   read(body, path) {
     const declared = asRecord(asList(asRecord(asList(body['tools'])[0])['functionDeclarations'])[0]);
-    const [model = '', method] = path.slice('/v1beta/models/'.length).split(':');
+    const [model = '', method] = path.slice(path.lastIndexOf('/') + 1).split(':');
     return {
       model,
       stream: method === 'streamGenerateContent',

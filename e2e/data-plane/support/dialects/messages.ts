@@ -13,10 +13,12 @@ import {
 /** Anthropic messages. */
 export const messages: MockDialect = {
   paths: ['/v1/messages'],
-  read(body) {
+  // Claude on Vertex AI.
+  matches: (path) => /\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/.test(path),
+  read(body, path) {
     const tool = asRecord(asList(body['tools'])[0])['name'];
     return {
-      model: String(body['model']),
+      model: String(body['model'] ?? path.slice(path.lastIndexOf('/') + 1, path.lastIndexOf(':'))),
       stream: body['stream'] === true,
       bound: asNumber(body['max_tokens']),
       choices: 1,
