@@ -1,6 +1,6 @@
 /** How a wish for reasoning is expressed for a Gemini model. */
 
-import { hasMediumLevel, modelSize, thinkingControl } from '../../providers/gemini/models.ts';
+import { hasMediumLevel, modelSize, thinkingControl, thinks } from '../../providers/gemini/models.ts';
 import type { JsonRecord, ReasoningEffort, ReasoningWish } from '../conversation.ts';
 import type { Losses } from '../losses.ts';
 
@@ -27,12 +27,6 @@ const budgetLimits = {
   flash: { least: 1, most: 24_576 },
   'flash-lite': { least: 512, most: 24_576 },
 } as const;
-
-/** Whether a request makes the model think, which is billed and streamed as a summary at most. */
-export function thinks(wish: ReasoningWish | undefined, model: string): boolean {
-  const control = thinkingControl(model);
-  return control !== 'none' && !(control === 'budget' && wish?.type === 'off' && modelSize(model) !== 'pro');
-}
 
 export function thinkingWithin(wish: ReasoningWish | undefined, model: string, losses: Losses): ThinkingWithin {
   if (wish === undefined) {
@@ -66,7 +60,7 @@ export function thinkingWithin(wish: ReasoningWish | undefined, model: string, l
 
 /** Turns the thinking off, or down where the model always thinks. */
 function leastThinking(model: string, losses: Losses): ThinkingWithin {
-  if (!thinks({ type: 'off' }, model)) {
+  if (!thinks(model, true)) {
     return () => ({ thinkingBudget: 0 });
   }
   losses.hintOption('reasoning');

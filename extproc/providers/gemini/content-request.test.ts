@@ -97,6 +97,28 @@ describe('a request of generateContent', () => {
     assert.equal(facts({ generationConfig: { responseModalities: ['TEXT'] } }).hiddenOutput, false);
   });
 
+  it('hides no output without thoughts, where the model can do without', () => {
+    const hides = (config: object, model: string) => {
+      const target = PATH.replace('gemini-2.0-flash', model);
+      const read = facts({ generation_config: config }, target);
+      assert.equal(endpointOf(target).hidesOutput!(model, read), read.hiddenOutput);
+      return read.hiddenOutput;
+    };
+    for (const [model, hidden] of [
+      ['gemini-2.5-flash', false],
+      ['gemini-2.5-flash-lite', false],
+      ['gemini-2.5-flash-image', true],
+      ['gemini-2.5-pro', true],
+      ['gemini-3-flash', true],
+      ['gemini-flash-latest', true],
+    ] as const) {
+      assert.equal(hides({ thinkingConfig: { thinkingBudget: 0 } }, model), hidden, model);
+      assert.equal(hides({ thinking_config: { thinking_budget: 1 } }, model), true, model);
+    }
+    const twice = { thinkingConfig: { thinkingBudget: 0, thinking_budget: 9 } };
+    assert.match(problem({ generationConfig: twice }), /two names/);
+  });
+
   it('names its service tier as prices do', () => {
     assert.equal(facts({ serviceTier: 'flex' }).serviceTier, 'flex');
     assert.equal(facts({ service_tier: 'SERVICE_TIER_PRIORITY' }).serviceTier, 'priority');

@@ -64,6 +64,7 @@ export const contentShape: Shape = bothSpellings({
         responseSchema: DEEP,
         responseJsonSchema: DEEP,
         responseModalities: { value: true, items: VALUE },
+        thinkingConfig: { object: { thinkingBudget: VALUE } },
       },
     },
   },
@@ -72,11 +73,14 @@ export const contentShape: Shape = bothSpellings({
 const MAX_TOKENS_AT = 'generationConfig.maxOutputTokens';
 const CHOICES_AT = 'generationConfig.candidateCount';
 const MODALITIES_AT = 'generationConfig.responseModalities';
+const THINKING_AT = 'generationConfig.thinkingConfig';
+const BUDGET_AT = `${THINKING_AT}.thinkingBudget`;
 
 /** Members whose two names may not stand beside each other. */
 const SINGLE = [
   ...['contents', 'systemInstruction', 'tools', 'toolConfig', 'cachedContent', 'serviceTier'],
   ...['generationConfig', MAX_TOKENS_AT, CHOICES_AT, MODALITIES_AT],
+  ...[THINKING_AT, BUDGET_AT],
 ];
 
 /** A client may send one content, part or tool in place of a list. */
@@ -123,6 +127,7 @@ export function readContentRequest(
     return fields.problem ?? input;
   }
   const serviceTier = plainTier(fields.text(spelled(body, 'serviceTier')));
+  const reasoningOff = body.one(spelled(body, BUDGET_AT))?.value === 0;
   const otherOutput = allSpelled(body, `${MODALITIES_AT}[]`).some(({ value }) => !/^text$/i.test(String(value)));
   return {
     ...input,
@@ -132,7 +137,8 @@ export function readContentRequest(
     ...(maxTokens !== undefined && { askedOutputTokens: maxTokens }),
     leastOutputTokens: 1,
     hasOutput: true,
-    hiddenOutput: otherOutput || hidesContent(input.model),
+    hiddenOutput: otherOutput || hidesContent(input.model, reasoningOff),
+    reasoningOff,
   };
 }
 

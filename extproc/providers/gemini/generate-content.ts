@@ -35,7 +35,7 @@ function generate(path: string, stream: boolean): ClientApi {
     readRequest: (body, address) => readContentRequest(body, address, stream),
     edit: editContentRequest,
     providerPath: (_request, model, backend) => generatePath(backend, model, stream),
-    hidesOutput: hidesContent,
+    hidesOutput: (model, { reasoningOff }) => hidesContent(model, reasoningOff),
     response: (request, options) =>
       responseAdapter({
         unary: () =>

@@ -17,6 +17,12 @@ export function thinkingControl(model: string): ThinkingControl {
   return major >= 3 ? 'level' : major === 2 && minor >= 5 ? 'budget' : 'none';
 }
 
+/** Whether a model thinks. Reasoning can be switched off for generation 2.5 except its size pro. */
+export function thinks(model: string, reasoningOff: boolean): boolean {
+  const control = thinkingControl(model);
+  return control !== 'none' && !(reasoningOff && control === 'budget' && modelSize(model) !== 'pro');
+}
+
 /**
  * From generation 3 on, calls of functions have ids, signatures are required, and results may have
  * media.
@@ -43,7 +49,7 @@ function plainName(model: string): string {
 /**
  * Whether a model bills output that it does not stream as text: its thoughts, images or speech.
  */
-export function hidesContent(model: string): boolean {
+export function hidesContent(model: string, reasoningOff = false): boolean {
   const name = plainName(model);
-  return thinkingControl(name) !== 'none' || /-(image|tts)\b|native-audio/.test(name);
+  return thinks(name, reasoningOff) || /-(image|tts)\b|native-audio/.test(name);
 }
