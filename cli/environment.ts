@@ -10,6 +10,7 @@ import {
   parseExportTargets,
   type UsageExportTarget,
 } from '../extproc/quota/export/target.ts';
+import { memoryDefaults } from '../extproc/quota/memory-options.ts';
 import { usageDefaults } from '../extproc/quota/usage-tables.ts';
 import {
   type Address,
@@ -55,6 +56,8 @@ export const variables = {
   TALLYGATE_USAGE_DAYS: wholeNumber(0, 3660, usageDefaults.usageDays),
   /** Days for which the usage of single requests is kept. */
   TALLYGATE_USAGE_REQUEST_DAYS: wholeNumber(0, 366, usageDefaults.usageRequestDays),
+  /** The most keys of quotas in memory, about 1 KB each. */
+  TALLYGATE_QUOTA_KEYS: wholeNumber(1_000, 1_000_000, memoryDefaults.maxBuckets),
   /** Where the usage of single requests is exported to. */
   TALLYGATE_USAGE_EXPORT: usageExport,
   /** Headers of the exports, such as credentials. */

@@ -204,9 +204,10 @@ async function startService(
   // The controller names the store of a sidecar.
   const sharedStore = 'file' in source ? sharedStoreOf(settings) : undefined;
   const hooks = { finished, storeAsked: recorder.store.asked, ...others };
+  const quotaOptions = { sharedStore, maxQuotaKeys: settings.TALLYGATE_QUOTA_KEYS };
   const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
   try {
-    return await startExtproc({ listen, journalPath, plainErrors, sharedStore, ...usageOptions, ...hooks });
+    return await startExtproc({ listen, journalPath, plainErrors, ...quotaOptions, ...usageOptions, ...hooks });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }

@@ -45,6 +45,8 @@ export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
   /** The file of the journal; undefined: nothing survives this process. */
   readonly journalPath: string | undefined;
+  /** The most keys of all quotas in memory; absent: the default. */
+  readonly maxQuotaKeys?: number;
   /** How long usage is kept in the journal; absent: the default. */
   readonly retention?: UsageRetention;
   /** Where single requests are exported to. */
@@ -191,6 +193,7 @@ function openStore(options: ExtprocOptions, now: () => number): OpenStore {
       log.warn({ quota: quota.id, key: values, percent, ...amounts }, 'budget reached a threshold');
       alerted(alert);
     },
+    ...(options.maxQuotaKeys !== undefined && { maxBuckets: options.maxQuotaKeys }),
     ...(options.overdrawn !== undefined && { onOverdraft: options.overdrawn }),
     onUsageTrouble: (error) => log.error({ error }, 'usage records cannot be moved to their file, they wait'),
     onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),

@@ -29,6 +29,10 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description:
       'The days for which single requests are kept, for `tallygate explain` and sums by session; 0 keeps only sums by hour. The oldest are removed sooner where the file of usage is larger than 512 MB.',
   },
+  TALLYGATE_QUOTA_KEYS: {
+    description:
+      'The most [keys](../guides/quotas.md#keys) of all quotas that are kept in memory, about 1 KB each. One quota takes at most three quarters of them.',
+  },
   TALLYGATE_USAGE_EXPORT: {
     description:
       'Exports the [usage](../guides/usage.md#exports) of each request: `otlp+http://HOST:4318/v1/logs` as OTLP log records, `cloudevents+https://HOST/PATH` as CloudEvents.',

@@ -180,6 +180,7 @@ describe('refusals', () => {
     ['sidecar.errorDetail=secret', /errorDetail/],
     ['sidecar.stateSize=1', /stateSize/],
     ['sidecar.stateSize=1Gi', /sidecar\.usage\.requestDays to 0/],
+    ['sidecar.quotaKeys=10', /sidecar[./]quotaKeys/],
     ['sidecar.usage.days=-1', /usage[./]days/],
     ['sidecar.usage.export[0]=http://collector', /usage[./]export/],
     ['sidecar.usage.days=0,sidecar.usage.export[0]=otlp+http://collector', /export needs single requests/],

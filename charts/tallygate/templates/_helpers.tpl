@@ -91,6 +91,9 @@ app.kubernetes.io/component: quota-store
 {{- if eq .Values.sidecar.errorDetail "plain" -}}
 {{- $environment = append $environment (dict "name" "TALLYGATE_ERROR_DETAIL" "value" "plain") -}}
 {{- end -}}
+{{- if ne (int .Values.sidecar.quotaKeys) 100000 -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_QUOTA_KEYS" "value" (int .Values.sidecar.quotaKeys | toString)) -}}
+{{- end -}}
 {{- $usage := .Values.sidecar.usage -}}
 {{- $keepsRequests := and (gt (int $usage.days) 0) (gt (int $usage.requestDays) 0) -}}
 {{- if ne (int $usage.days) 31 -}}
