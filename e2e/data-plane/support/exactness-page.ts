@@ -40,6 +40,7 @@ export interface ExactnessRow {
   readonly storedTokens: number;
   readonly storedNanos: number;
   readonly recoveredTokens: number;
+  readonly recoveredNanos: number;
   readonly usedPercent: number;
 }
 

@@ -49,12 +49,15 @@ local windows = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
   if redis.call('TYPE', key).ok == 'hash' then
     local head, totals = unpack(redis.call('HMGET', key, 'h', 't'))
-    local _, limit, _, _, granted, debt, _, recovered = cmsgpack.unpack(head)
-    local charged, openSpent, openUnspent = cmsgpack.unpack(totals)
-    local spent = charged + openSpent + debt
-    local numbers = { limit + granted, spent, spent + openUnspent, recovered }
-    for i = 1, 4 do numbers[i] = string.format('%.0f', numbers[i]) end
-    windows[#windows + 1] = { key, unpack(numbers) }
+    -- The hashes of usage have neither.
+    if head and totals then
+      local _, limit, _, _, granted, debt, _, recovered = cmsgpack.unpack(head)
+      local charged, openSpent, openUnspent = cmsgpack.unpack(totals)
+      local spent = charged + openSpent + debt
+      local numbers = { limit + granted, spent, spent + openUnspent, recovered }
+      for i = 1, 4 do numbers[i] = string.format('%.0f', numbers[i]) end
+      windows[#windows + 1] = { key, unpack(numbers) }
+    end
   end
 end
 return windows
