@@ -57,6 +57,37 @@ export function budgetResources(gatewayPort: number, providerPort: number, token
   ]);
 }
 
+/**
+ * A rule for each way to a backend: as it is, converted, with failover that nothing needs, and with
+ * a first backend that never works.
+ */
+export function conversionResources(gatewayPort: number, providerPort: number): string {
+  const models = { models: [{ name: '*', maxOutputTokens: 16_384 }] };
+  const failover = { cooldown: '1ms', attempts: 2 };
+  const provider = { name: 'provider', model: LOAD_MODEL };
+  const rules = [
+    { name: 'plain', backendRefs: [provider] },
+    { name: 'converted', backendRefs: [{ name: 'claude', model: 'claude-sonnet-4-5' }] },
+    { name: 'failover', failover, backendRefs: [provider, { ...provider, name: 'spare', priority: 1 }] },
+    {
+      name: 'failing',
+      failover,
+      backendRefs: [
+        { name: 'spare', model: 'unavailable' },
+        { ...provider, priority: 1 },
+      ],
+    },
+  ].map((each) => ({ ...each, models: [each.name] }));
+  return yaml([
+    gateway(gatewayPort),
+    backend('provider', 'OpenAI', providerPort, models),
+    backend('spare', 'OpenAI', providerPort, models),
+    backend('claude', 'Anthropic', providerPort, models),
+    route(rules),
+    ...rules.map(({ name }) => quotaPolicy(name, 'TotalTokens', PLENTY_TOKENS, { type: 'Lifetime' })),
+  ]);
+}
+
 /** For recorded responses: any model, at the API of its provider. */
 export function replayResources(gatewayPort: number, providerPort: number): string {
   return yaml([

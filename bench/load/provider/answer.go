@@ -26,6 +26,26 @@ func (p plan) usage() []byte {
 
 func writeWhole(w http.ResponseWriter, p plan, entry *entry) {
 	time.Sleep(p.pace)
+	out := p.completion()
+	if p.messages {
+		out = p.message()
+	}
+	w.Header().Set("content-type", "application/json")
+	entry.produced(p.chunks)
+	if _, err := w.Write(out); err == nil {
+		entry.finish()
+	}
+}
+
+// writeUnavailable asks for an immediate retry, so that a gateway lets the model rest for no time.
+func writeUnavailable(w http.ResponseWriter) {
+	w.Header().Set("content-type", "application/json")
+	w.Header().Set("retry-after-ms", "0")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(`{"error":{"message":"The model is unavailable.","type":"server_error","param":null,"code":null}}`))
+}
+
+func (p plan) completion() []byte {
 	out := append(make([]byte, 0, 512+8*p.chunks), `{`+identity+`,"object":"chat.completion","choices":[{"index":0,"logprobs":null,"message":{"role":"assistant","content":"`...)
 	for i := range p.chunks {
 		out = append(out, words[i%len(words)]...)
@@ -33,12 +53,7 @@ func writeWhole(w http.ResponseWriter, p plan, entry *entry) {
 	out = append(out, `"},"finish_reason":"`...)
 	out = append(out, p.finish...)
 	out = append(out, `"}],`...)
-	out = append(append(out, p.usage()...), '}')
-	w.Header().Set("content-type", "application/json")
-	entry.produced(p.chunks)
-	if _, err := w.Write(out); err == nil {
-		entry.finish()
-	}
+	return append(append(out, p.usage()...), '}')
 }
 
 func writeStream(w http.ResponseWriter, r *http.Request, p plan, entry *entry) {
@@ -48,31 +63,47 @@ func writeStream(w http.ResponseWriter, r *http.Request, p plan, entry *entry) {
 	ticker := newPace(p.pace)
 	defer ticker.stop()
 	line := make([]byte, 0, 512)
+	chunk, end := p.chunk, p.end
+	if p.messages {
+		chunk, end = p.event, p.messageEnd
+		line = p.messageStart(line)
+	}
 	for i := range p.chunks {
-		line = append(line[:0], chunkStart...)
-		if p.stamped {
-			line = strconv.AppendInt(append(line, `"ts":`...), time.Now().UnixNano(), 10)
-			line = append(line, ',')
-		}
-		line = append(line, `"choices":[{"index":0,"delta":{"content":"`...)
-		line = append(line, words[i%len(words)]...)
-		line = append(line, "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n"...)
+		line = chunk(line, i)
 		if _, err := w.Write(line); err != nil {
 			return
 		}
 		flusher.Flush()
 		entry.produced(1)
+		line = line[:0]
 		if !ticker.wait(gone) {
 			return
 		}
 	}
-	line = append(append(append(line[:0], chunkStart+`"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"`...), p.finish...), "\"}]}\n\n"...)
+	if _, err := w.Write(end(line)); err == nil {
+		entry.finish()
+	}
+}
+
+// chunk appends the chunk with one word.
+func (p plan) chunk(line []byte, i int) []byte {
+	line = append(line, chunkStart...)
+	if p.stamped {
+		line = strconv.AppendInt(append(line, `"ts":`...), time.Now().UnixNano(), 10)
+		line = append(line, ',')
+	}
+	line = append(line, `"choices":[{"index":0,"delta":{"content":"`...)
+	line = append(line, words[i%len(words)]...)
+	return append(line, "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n"...)
+}
+
+// end appends the chunks after the last word.
+func (p plan) end(line []byte) []byte {
+	line = append(append(append(line, chunkStart+`"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"`...), p.finish...), "\"}]}\n\n"...)
 	if p.withUsage {
 		line = append(append(append(line, chunkStart+`"choices":[],`...), p.usage()...), "}\n\n"...)
 	}
-	if _, err := w.Write(append(line, "data: [DONE]\n\n"...)); err == nil {
-		entry.finish()
-	}
+	return append(line, "data: [DONE]\n\n"...)
 }
 
 // pace spaces the chunks of a stream by an interval, or does nothing without one.

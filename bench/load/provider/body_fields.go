@@ -7,8 +7,8 @@ import "bytes"
 const endBytes = 1024
 
 type bodyFields struct {
-	stream, withUsage bool
-	maxTokens         int
+	stream, withUsage, unavailable bool
+	maxTokens                      int
 }
 
 func readBody(body []byte) bodyFields {
@@ -20,6 +20,7 @@ func readBody(body []byte) bodyFields {
 		return bytes.HasPrefix(valueOf(head, name), []byte("true")) || bytes.HasPrefix(valueOf(tail, name), []byte("true"))
 	}
 	result := bodyFields{stream: isTrue(`"stream"`), withUsage: isTrue(`"include_usage"`), maxTokens: -1}
+	result.unavailable = bytes.HasPrefix(valueOf(head, `"model"`), []byte(`"unavailable"`))
 	for _, name := range []string{`"max_tokens"`, `"max_completion_tokens"`} {
 		for _, part := range [][]byte{head, tail} {
 			if number, ok := leadingNumber(valueOf(part, name)); ok {

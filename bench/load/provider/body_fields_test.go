@@ -12,7 +12,8 @@ func TestReadBody(t *testing.T) {
 		want bodyFields
 	}{
 		{`{"model":"m","messages":[]}`, bodyFields{maxTokens: -1}},
-		{`{"model":"m","stream": true,"stream_options":{"include_usage":true}}`, bodyFields{true, true, -1}},
+		{`{"model":"m","stream": true,"stream_options":{"include_usage":true}}`, bodyFields{stream: true, withUsage: true, maxTokens: -1}},
+		{`{"model": "unavailable"}`, bodyFields{unavailable: true, maxTokens: -1}},
 		{`{"stream":false,"max_tokens":7}`, bodyFields{maxTokens: 7}},
 		{`{"max_completion_tokens" : 12,"messages":"` + long + `","stream":true}`, bodyFields{stream: true, maxTokens: 12}},
 	}

@@ -1,5 +1,6 @@
-// Command provider is a model provider for measurements: OpenAI chat completions with one token per
-// chunk, unary or streamed, at any pace. It records the truth that a gateway is compared with: what
+// Command provider is a model provider for measurements: chat completions of OpenAI and messages of
+// Anthropic with one token per chunk, unary or streamed, at any pace, and a model that is always
+// unavailable. It records the truth that a gateway is compared with: what
 // it produced for each named request, and when its connection was closed.
 package main
 
@@ -9,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,8 +28,10 @@ func main() {
 		if err != nil {
 			return
 		}
-		wanted := defaults.with(r.Header, body)
-		if wanted.stream {
+		wanted := defaults.with(r, body)
+		if wanted.unavailable {
+			writeUnavailable(w)
+		} else if wanted.stream {
 			requests.record(r, wanted, func(entry *entry) { writeStream(w, r, wanted, entry) })
 		} else {
 			requests.record(r, wanted, func(entry *entry) { writeWhole(w, wanted, entry) })
@@ -41,11 +45,13 @@ type plan struct {
 	chunks, promptTokens       int
 	pace                       time.Duration
 	stream, withUsage, stamped bool
+	unavailable, messages      bool
 	finish                     string
 	id                         string
 }
 
-func (p plan) with(header http.Header, body []byte) plan {
+func (p plan) with(r *http.Request, body []byte) plan {
+	header := r.Header
 	if value, err := strconv.Atoi(header.Get("x-bench-chunks")); err == nil {
 		p.chunks = value
 	}
@@ -57,7 +63,9 @@ func (p plan) with(header http.Header, body []byte) plan {
 	}
 	p.stamped = header.Get("x-bench-stamp") != ""
 	p.id = header.Get("x-bench-id")
+	p.messages = strings.HasSuffix(r.URL.Path, "/messages")
 	fields := readBody(body)
+	p.unavailable = fields.unavailable
 	p.stream, p.withUsage, p.finish = fields.stream, fields.withUsage, "stop"
 	if fields.maxTokens >= 0 && fields.maxTokens < p.chunks {
 		p.chunks, p.finish = fields.maxTokens, "length"
