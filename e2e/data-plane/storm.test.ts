@@ -11,7 +11,9 @@ import { waitFor } from './support/wait.ts';
 import { startWorld, type World } from './support/world.ts';
 
 const A_SECOND = 500;
-const SECONDS = 5;
+const STORM = 5 * A_SECOND;
+/** Far more than at a time on a machine that keeps up. */
+const MOST_OPEN = 100;
 /** The storm lasts until normal traffic had as many answers, also on a machine that is busy. */
 const NORMAL_REQUESTS = 100;
 const MAX_SECONDS = 60;
@@ -58,9 +60,9 @@ it('500 aborting clients per second do not harm normal traffic', async () => {
   const storm: Promise<void>[] = [];
   const begin = performance.now();
   const passed = () => (performance.now() - begin) / 1_000;
-  while (passed() < SECONDS || (answers.length < NORMAL_REQUESTS && passed() < MAX_SECONDS)) {
+  while ((started < STORM || answers.length < NORMAL_REQUESTS) && passed() < MAX_SECONDS) {
     const due = Math.floor(passed() * A_SECOND);
-    for (; started < due; started += 1) {
+    for (; started < due && started - aborted < MOST_OPEN; started += 1) {
       storm.push(abortOne(started));
     }
     await sleep(TICK_MS);
@@ -69,7 +71,7 @@ it('500 aborting clients per second do not harm normal traffic', async () => {
   over = true;
   await Promise.all(workers);
   const failed = answers.filter((answer) => answer.status !== 200 || !answer.complete);
-  assert.ok(aborted >= 0.95 * A_SECOND * SECONDS, `only ${aborted} clients`);
+  assert.ok(aborted >= STORM, `only ${aborted} clients`);
   assert.ok(answers.length >= NORMAL_REQUESTS, `only ${answers.length} normal requests`);
   assert.equal(failed.length, 0, `${failed.length} of ${answers.length}: ${failed[0]?.status} ${failed[0]?.text}`);
   assert.equal(gateway.extprocPid(), extproc, 'it is still the same process');
