@@ -97,6 +97,8 @@ export class Allowance {
   #mayOwe = false;
   /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
   #isRefused = false;
+  /** Whether it will: the window is in the store's future. */
+  #isEarly = false;
   /** What all replicas have spent, by the last answer, and the limit. */
   #spent = 0;
   #limit: number;
@@ -119,7 +121,7 @@ export class Allowance {
     return (
       this.#pending === undefined &&
       !this.#hasNews &&
-      (this.#isRefused || (this.#spentOf(used) === this.#reported && !this.#isUnused(used)))
+      ((this.#isRefused && !this.#isEarly) || (this.#spentOf(used) === this.#reported && !this.#isUnused(used)))
     );
   }
 
@@ -160,6 +162,10 @@ export class Allowance {
       this.#sentMs = nowMs;
       return this.#pending;
     }
+    const sinceMs = nowMs - this.#sentMs;
+    if (this.#isRefused && !this.#hasNews && need.usual === 0 && sinceMs < REPORT_MS) {
+      return undefined;
+    }
     const free = this.budget - used - held;
     const isWanted = this.isWanted(nowMs);
     const ahead = (isWanted ? 0 : this.#flow * INTERVALS_AHEAD) + need.usual;
@@ -167,10 +173,10 @@ export class Allowance {
     const grows = isMissing && (!(this.#wasShort || isWanted) || nowMs - this.#answeredMs >= this.#pauseMs);
     const yields = isTick && isWanted && nowMs - this.#yieldedMs >= this.#pauseMs;
     const shrinks = isTick && free > (yields ? 1 : 2) * ahead && this.#isUnused(used);
-    const sinceMs = nowMs - this.#sentMs;
     const isStale = sinceMs >= TTL_MS / 3 && this.#isUnused(used);
     const isDue = this.#flow === 0 || yields || (isTick && sinceMs >= REPORT_MS);
-    const isUnreported = !this.#isRefused && this.#spentOf(used) !== this.#reported && isDue;
+    const isReportable = !this.#isRefused || this.#isEarly;
+    const isUnreported = isReportable && this.#spentOf(used) !== this.#reported && isDue;
     const looks = isTick && this.#isScarce && free > 0 && sinceMs >= this.#pauseMs;
     if (!grows && !shrinks && !isStale && !isUnreported && !looks && !this.#hasNews) {
       return undefined;
@@ -220,6 +226,7 @@ export class Allowance {
     if (answer.state === 'refused') {
       this.#end(this.budget);
       this.#isRefused = true;
+      this.#isEarly = answer.nowMs < this.window.startMs;
       this.#wasShort = true;
       return;
     }
