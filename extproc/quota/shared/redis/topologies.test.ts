@@ -40,6 +40,9 @@ test('Sentinels lead to the new primary after a failover', options, async () => 
   assert.deepEqual(await opened.store.connect(5_000), {});
   const asked = request();
   assert.equal((await ask(opened, asked))?.units, 100);
+  const writer = await admin(primary.port);
+  await writer.set('written after the allowance', '');
+  assert.equal(await writer.wait(1, 10_000), 1);
   await primary.stop();
   const successor = await admin(replica.port);
   await until(async () => {
