@@ -33,9 +33,14 @@ export function neighborsOf(window: WindowState): WindowNeighbors {
   const { startMs, endMs } = window;
   const { calendar } = window.bucket.definition;
   const named = (bounds: readonly WindowBounds[] | undefined) => bounds?.map((of) => keyIn(window, of)) ?? [];
+  // A window that owes units may ask many times a second.
+  let later: readonly string[] | undefined;
   return {
     earlierKeys: () => named(calendar?.earlier(startMs, KNOWN_TOGETHER_MS).slice(1)),
-    laterKeys: () => named(calendar?.later(endMs, KNOWN_TOGETHER_MS)),
+    laterKeys: () => {
+      later ??= named(calendar?.later(endMs, KNOWN_TOGETHER_MS));
+      return later;
+    },
   };
 }
 
