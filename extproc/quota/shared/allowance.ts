@@ -97,8 +97,6 @@ export class Allowance {
   #mayOwe = false;
   /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
   #isRefused = false;
-  /** Whether it will: the window is in the store's future. */
-  #isEarly = false;
   /** What all replicas have spent, by the last answer, and the limit. */
   #spent = 0;
   #limit: number;
@@ -119,9 +117,7 @@ export class Allowance {
   /** Whether nothing is unreported, unused or unanswered. */
   isSettled({ used }: LocalUse): boolean {
     return (
-      this.#pending === undefined &&
-      !this.#hasNews &&
-      ((this.#isRefused && !this.#isEarly) || (this.#spentOf(used) === this.#reported && !this.#isUnused(used)))
+      this.#pending === undefined && !this.#hasNews && this.#spentOf(used) === this.#reported && !this.#isUnused(used)
     );
   }
 
@@ -163,6 +159,7 @@ export class Allowance {
       return this.#pending;
     }
     const sinceMs = nowMs - this.#sentMs;
+    // A store whose clock is wrong may take the window later, as after a failover.
     if (this.#isRefused && !this.#hasNews && need.usual === 0 && sinceMs < REPORT_MS) {
       return undefined;
     }
@@ -175,8 +172,7 @@ export class Allowance {
     const shrinks = isTick && free > (yields ? 1 : 2) * ahead && this.#isUnused(used);
     const isStale = sinceMs >= TTL_MS / 3 && this.#isUnused(used);
     const isDue = this.#flow === 0 || yields || (isTick && sinceMs >= REPORT_MS);
-    const isReportable = !this.#isRefused || this.#isEarly;
-    const isUnreported = isReportable && this.#spentOf(used) !== this.#reported && isDue;
+    const isUnreported = this.#spentOf(used) !== this.#reported && isDue;
     const looks = isTick && this.#isScarce && free > 0 && sinceMs >= this.#pauseMs;
     if (!grows && !shrinks && !isStale && !isUnreported && !looks && !this.#hasNews) {
       return undefined;
@@ -226,7 +222,6 @@ export class Allowance {
     if (answer.state === 'refused') {
       this.#end(this.budget);
       this.#isRefused = true;
-      this.#isEarly = answer.nowMs < this.window.startMs;
       this.#wasShort = true;
       return;
     }
