@@ -1,4 +1,7 @@
-/** What image requests ask for, in JSON or in forms: https://platform.openai.com/docs/api-reference/images */
+/**
+ * Reads what image requests ask for, in JSON or in forms:
+ * https://platform.openai.com/docs/api-reference/images
+ */
 import type { Failure } from '../../errors.ts';
 import type { Shape } from '../../json/shape.ts';
 import { textUsage, type Usage } from '../../usage.ts';
