@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type Anthropic from '@anthropic-ai/sdk';
+import type { GoogleGenAI } from '@google/genai';
 import type OpenAI from 'openai';
-import { anthropicClient, openaiClient } from './support/clients.ts';
+import { anthropicClient, errorOf, googleClient, openaiClient } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { backend, route } from './support/resources.ts';
 
@@ -13,6 +14,7 @@ const CLAUDES = ['claude-a', 'claude-b', 'claude-c'];
 let gateway: Gateway;
 let openAi: OpenAI;
 let anthropic: Anthropic;
+let google: GoogleGenAI;
 
 before(async () => {
   const claude = CLAUDES.map((name) => ({ name, contextTokens: 200_000 }));
@@ -35,6 +37,7 @@ before(async () => {
   ]);
   openAi = openaiClient(gateway.url);
   anthropic = anthropicClient(gateway.url);
+  google = googleClient(gateway.url);
 });
 
 after(() => gateway?.stop());
@@ -79,4 +82,24 @@ it('the Anthropic client reads pages of any size', async () => {
   }
   const one = await anthropic.models.retrieve('claude-b');
   assert.deepEqual([one.display_name, Date.parse(one.created_at), one.lifecycle], ['claude-b', 0, 'active']);
+});
+
+it("Google's client reads pages of any size", async () => {
+  for (const pageSize of [1, 2, 3, 1000]) {
+    const models: unknown[] = [];
+    for await (const { name, inputTokenLimit, outputTokenLimit } of await google.models.list({
+      config: { pageSize },
+    })) {
+      models.push([name, inputTokenLimit, outputTokenLimit]);
+    }
+    assert.deepEqual(models, [
+      ['models/alias', undefined, undefined],
+      ...CLAUDES.map((id) => [`models/${id}`, 200_000, undefined]),
+      ['models/gpt-4o', 128_000, 16_384],
+    ]);
+  }
+  const one = await google.models.get({ model: 'claude-b' });
+  assert.deepEqual([one.name, one.displayName], ['models/claude-b', 'claude-b']);
+  const error = await errorOf(google.models.get({ model: 'nothing' }));
+  assert.match(String(error), /"code":404,.*"status":"NOT_FOUND"/);
 });

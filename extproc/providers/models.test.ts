@@ -6,6 +6,7 @@ import { findEndpoint } from './registry.ts';
 
 const openAi = () => undefined;
 const anthropic = (name: string) => (name === 'anthropic-version' ? '2023-06-01' : undefined);
+const google = (name: string) => (name === 'x-goog-api-client' ? 'google-genai-sdk/3.3.0' : undefined);
 
 function unknown(name: string): ServedModel {
   return { name, contextTokens: undefined, maxOutputTokens: undefined, prices: undefined };
@@ -88,6 +89,62 @@ describe("Anthropic's form", () => {
     for (const query of ['limit=0', 'limit=1001', 'limit=many', 'after_id=a&before_id=b']) {
       assert.equal(answer(`/v1/models?${query}`, anthropic, names).code, 'invalid_value', query);
     }
+  });
+});
+
+describe("Google's form", () => {
+  const names = ['a', 'b', 'c', 'd', 'e'].map(unknown);
+  const page = (query: string) => {
+    const { models, nextPageToken } = answer(`/v1beta/models?${query}`, openAi, names);
+    return [models.map(({ displayName }: { displayName: string }) => displayName).join(''), nextPageToken];
+  };
+
+  it('names limits and prices where they are known', () => {
+    const prices = { currency: 'USD', perMillionTokens: { input: 150_000_000 } };
+    const known = { name: 'b/c', contextTokens: 128_000, maxOutputTokens: 16_384, prices };
+    const supportedGenerationMethods = ['generateContent', 'countTokens', 'embedContent'];
+    assert.deepEqual(answer('/v1beta/models', openAi, [unknown('a'), known]), {
+      models: [
+        { name: 'models/a', displayName: 'a', supportedGenerationMethods },
+        {
+          name: 'models/b/c',
+          displayName: 'b/c',
+          inputTokenLimit: 128_000,
+          outputTokenLimit: 16_384,
+          supportedGenerationMethods,
+          prices: { currency: 'USD', per_million_tokens: { input: '0.15' } },
+        },
+      ],
+    });
+  });
+
+  it('has pages', () => {
+    assert.deepEqual(page(''), ['abcde', undefined]);
+    assert.deepEqual(page('pageSize=0'), ['abcde', undefined]);
+    assert.deepEqual(page('pageSize=2'), ['ab', 'b']);
+    assert.deepEqual(page('pageSize=2&pageToken=b'), ['cd', 'd']);
+    assert.deepEqual(page('pageSize=2&pageToken=bb'), ['cd', 'd']);
+    assert.deepEqual(page('pageSize=1&pageToken=d'), ['e', undefined]);
+    assert.deepEqual(page('pageToken=e'), ['', undefined]);
+    assert.deepEqual(page('pageSize=5000'), ['abcde', undefined]);
+  });
+
+  it('has at most 50 models in a page of default size, and at most 1,000 in any', () => {
+    const many = Array.from({ length: 1_001 }, (_, index) => unknown(`model-${1_000 + index}`));
+    assert.equal(answer('/v1beta/models', openAi, many).models.length, 50);
+    assert.equal(answer('/v1beta/models?pageSize=2000', openAi, many).models.length, 1_000);
+  });
+
+  it('refuses a page that cannot be meant', () => {
+    for (const query of ['pageSize=-1', 'pageSize=1.5', 'pageSize=many']) {
+      assert.equal(answer(`/v1beta/models?${query}`, openAi, names).code, 'invalid_value', query);
+    }
+  });
+
+  it('finds models one by one', () => {
+    assert.equal(answer('/v1beta/models/b%2Fc', openAi, [unknown('b/c')]).name, 'models/b/c');
+    assert.equal(answer('/v1/models/b/c', google, [unknown('b/c')]).name, 'models/b/c');
+    assert.equal(answer('/v1beta/models/d', openAi, [unknown('b/c')]).code, 'model_not_found');
   });
 });
 

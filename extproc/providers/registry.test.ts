@@ -6,11 +6,13 @@ import { dialectFor, endpoints, findEndpoint } from './registry.ts';
 
 const none = () => undefined;
 const anthropic = (name: string) => (name === 'anthropic-version' ? '2023-06-01' : undefined);
+const google = (name: string) => (name === 'x-goog-api-client' ? 'google-genai-sdk/3.3.0' : undefined);
 
 describe('findEndpoint', () => {
   it('finds every client API by its method and path, with and without a query', () => {
     for (const endpoint of endpoints) {
-      const header = endpoint.dialect.name === 'anthropic' ? anthropic : none;
+      const { name } = endpoint.dialect;
+      const header = name === 'anthropic' ? anthropic : name === 'google' ? google : none;
       const path = endpoint.path.replace('{model}', 'some%2Fmodel').replace(/\{\w+\}/g, 'some');
       assert.equal(findEndpoint(endpoint.method, path, header)?.endpoint, endpoint);
       assert.equal(findEndpoint(endpoint.method, `${path}?beta=true`, header)?.endpoint, endpoint);
@@ -30,7 +32,7 @@ describe('findEndpoint', () => {
       ['POST', '/v1beta/models/:generateContent'],
       ['POST', '/v1beta/models/m:generateContents'],
       ['POST', '/v1beta/models/m'],
-      ['GET', '/v1beta/models/m:generateContent'],
+      ['GET', '/v1beta/models/'],
       ['POST', '/v1/projects/p/q/locations/l/publishers/google/models/m:generateContent'],
       ['POST', ''],
       ['GET', '/'],
@@ -47,6 +49,8 @@ describe('dialectFor', () => {
     assert.equal(dialectFor('/generate_anything', none).name, 'tgi');
     assert.equal(dialectFor('/v1beta/files', none).name, 'google');
     assert.equal(dialectFor('/v1/models/m:embedContent', none).name, 'google');
+    assert.equal(dialectFor('/v1/models/m:batchEmbedContents', none).name, 'google');
+    assert.equal(dialectFor('/v1/files', google).name, 'google');
     assert.equal(dialectFor('/v1/files', none).name, 'openai');
   });
 });

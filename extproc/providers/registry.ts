@@ -8,6 +8,7 @@ import { countTokens, messages } from './anthropic/messages.ts';
 import { models as anthropicModels } from './anthropic/models.ts';
 import { googleDialect } from './gemini/errors.ts';
 import { contentEndpoints, countContentEndpoints } from './gemini/generate-content.ts';
+import { models as googleModels } from './gemini/model-list.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
@@ -43,6 +44,7 @@ export const endpoints: readonly ClientApi[] = [
   ...countContentEndpoints,
   ...openAiModels,
   ...anthropicModels,
+  ...googleModels,
   ...ownEndpoints,
 ];
 
@@ -53,8 +55,9 @@ export interface ClientApiMatch {
 /** Returns the value of a request header, by its lower-case name. */
 export type HeaderLookup = (name: string) => string | undefined;
 
-/** Every Anthropic client sends this header, and no other provider's client does. */
+/** Headers that every client of a family sends, and no other family's client does. */
 const ANTHROPIC_HEADER = 'anthropic-version';
+const GOOGLE_HEADER = 'x-goog-api-client';
 
 /** Client APIs by method and path, and those whose path has names, by its beginning. */
 const exact = new Map<string, ClientApiMatch[]>();
@@ -92,8 +95,15 @@ export function findEndpoint(method: string, path: string, header: HeaderLookup)
   if (found === undefined || found.length === 1) {
     return found?.[0];
   }
-  const wanted = header(ANTHROPIC_HEADER) === undefined ? 'openai' : 'anthropic';
+  const wanted = familyOf(header) ?? 'openai';
   return found.find(({ endpoint }) => endpoint.dialect.name === wanted) ?? found[0];
+}
+
+function familyOf(header: HeaderLookup): Dialect['name'] | undefined {
+  if (header(ANTHROPIC_HEADER) !== undefined) {
+    return 'anthropic';
+  }
+  return header(GOOGLE_HEADER) === undefined ? undefined : 'google';
 }
 
 function foundByPattern(method: string, path: string): ClientApiMatch[] | undefined {
@@ -110,15 +120,16 @@ function foundByPattern(method: string, path: string): ClientApiMatch[] | undefi
 }
 
 /** Paths of Google's APIs, as far as Envoy can tell them. */
-const GOOGLE_PATH = /^\/v1beta|:(generateContent|streamGenerateContent|countTokens|embedContent)/;
+const GOOGLE_PATH = /^\/v1beta|:(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)/;
 
 /** Returns the dialect for requests to unknown paths. */
 export function dialectFor(path: string, header: HeaderLookup): Dialect {
-  if (path.startsWith('/v1/messages') || header(ANTHROPIC_HEADER) !== undefined) {
+  const family = familyOf(header);
+  if (path.startsWith('/v1/messages') || family === 'anthropic') {
     return anthropicDialect;
   }
   if (path.startsWith('/generate')) {
     return tgiDialect;
   }
-  return GOOGLE_PATH.test(path) ? googleDialect : openAiDialect;
+  return family === 'google' || GOOGLE_PATH.test(path) ? googleDialect : openAiDialect;
 }

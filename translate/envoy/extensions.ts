@@ -54,6 +54,7 @@ const alwaysForwarded = [
   'content-encoding',
   'content-length',
   'content-type',
+  'x-goog-api-client',
   AWS_ERROR_TYPE_HEADER,
   ...PROVIDER_REQUEST_ID_HEADERS,
   ...AGENT_ID_HEADERS,

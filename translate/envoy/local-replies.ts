@@ -10,7 +10,9 @@ interface ReplyShape {
   readonly body: (reply: LocalReply) => { readonly [name: string]: Json };
 }
 
-const GOOGLE_METHODS = ['generateContent', 'streamGenerateContent', 'countTokens', 'embedContent'];
+const GOOGLE_METHODS = [
+  ...['generateContent', 'streamGenerateContent', 'countTokens', 'embedContent', 'batchEmbedContents'],
+];
 
 /** Envoy replaces it by the status. */
 const STATUS = '%RESPONSE_CODE%';
@@ -25,7 +27,7 @@ const shapes: readonly ReplyShape[] = [
     body: ({ kind, code, message }) => ({ error: message, error_type: errorTypes.tgi[kind], code }),
   },
   {
-    condition: `(request.path.startsWith('/v1beta') || ${GOOGLE_METHODS.map((name) => `request.path.contains(':${name}')`).join(' || ')})`,
+    condition: `('x-goog-api-client' in request.headers || request.path.startsWith('/v1beta') || ${GOOGLE_METHODS.map((name) => `request.path.contains(':${name}')`).join(' || ')})`,
     body: ({ kind, code, message }) => ({
       error: {
         code: STATUS,

@@ -2,9 +2,9 @@
  * `GET /v1/models` and `GET /v1/models/{model}` in Anthropic's form:
  * https://platform.claude.com/docs/en/api/models-list
  */
-import { type Failure, failure } from '../../errors.ts';
-import type { ClientApi, ServedModel, ServedModels } from '../adapter.ts';
-import { modelNotServed, modelOfPath, modelsEndpoint, shownPrices } from '../models.ts';
+import { type Failure, failure, isFailure } from '../../errors.ts';
+import type { ClientApi, ServedModel } from '../adapter.ts';
+import { modelsEndpoint, shownPrices } from '../models.ts';
 import { anthropicDialect } from './errors.ts';
 
 /** As the API defines them. */
@@ -58,28 +58,23 @@ function pageOf(all: readonly ServedModel[], query: URLSearchParams): Page | Fai
   return { models: later.slice(0, limit), more: later.length > limit };
 }
 
-function modelsBody(served: ServedModels, path: string, query: URLSearchParams) {
-  const wanted = modelOfPath(path);
-  if (wanted !== undefined) {
-    const model = served.find(wanted);
-    return model === undefined ? modelNotServed : Buffer.from(JSON.stringify(modelObject(model)));
-  }
-  const page = pageOf(served.list(), query);
-  if ('failure' in page) {
+function modelList(served: readonly ServedModel[], query: URLSearchParams): object | Failure {
+  const page = pageOf(served, query);
+  if (isFailure(page)) {
     return page;
   }
   const { models, more } = page;
-  const list = {
+  return {
     data: models.map(modelObject),
     has_more: more,
     first_id: models[0]?.name ?? null,
     last_id: models.at(-1)?.name ?? null,
   };
-  return Buffer.from(JSON.stringify(list));
 }
 
-export const models: readonly ClientApi[] = modelsEndpoint(
-  ['Anthropic', 'OpenAI', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI', 'Cohere'],
-  anthropicDialect,
-  modelsBody,
-);
+export const models: readonly ClientApi[] = modelsEndpoint({
+  listPath: '/v1/models',
+  dialect: anthropicDialect,
+  modelObject,
+  list: modelList,
+});

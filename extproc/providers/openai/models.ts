@@ -2,8 +2,8 @@
  * `GET /v1/models` and `GET /v1/models/{model}` in OpenAI's form:
  * https://platform.openai.com/docs/api-reference/models
  */
-import type { ClientApi, ServedModel, ServedModels } from '../adapter.ts';
-import { modelNotServed, modelOfPath, modelsEndpoint, shownPrices } from '../models.ts';
+import type { ClientApi, ServedModel } from '../adapter.ts';
+import { modelsEndpoint, shownPrices } from '../models.ts';
 import { openAiDialect } from './errors.ts';
 
 /**
@@ -22,17 +22,9 @@ function modelObject({ name, contextTokens, maxOutputTokens, prices }: ServedMod
   };
 }
 
-function modelsBody(models: ServedModels, path: string) {
-  const wanted = modelOfPath(path);
-  if (wanted === undefined) {
-    return Buffer.from(JSON.stringify({ object: 'list', data: models.list().map(modelObject) }));
-  }
-  const model = models.find(wanted);
-  return model === undefined ? modelNotServed : Buffer.from(JSON.stringify(modelObject(model)));
-}
-
-export const models: readonly ClientApi[] = modelsEndpoint(
-  ['OpenAI', 'HuggingFaceTGI', 'Anthropic', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI', 'Cohere'],
-  openAiDialect,
-  modelsBody,
-);
+export const models: readonly ClientApi[] = modelsEndpoint({
+  listPath: '/v1/models',
+  dialect: openAiDialect,
+  modelObject,
+  list: (served) => ({ object: 'list', data: served.map(modelObject) }),
+});
