@@ -3,6 +3,11 @@
  * the conversions themselves show.
  */
 import {
+  type EmbeddingClient,
+  embeddingBackends,
+  embeddingMatrix,
+} from '../extproc/conversion/testing/embedding-matrix.ts';
+import {
   type Cell,
   convertedBackends,
   type MatrixRow,
@@ -19,10 +24,20 @@ const clients: readonly (readonly [client: ProbeClient, title: string, path: str
   ['content', 'Google’s generateContent', '/v1beta/models/MODEL:generateContent'],
 ];
 
+const embeddingClients: readonly (readonly [client: EmbeddingClient, path: string])[] = [
+  ['embeddings', '/v1/embeddings'],
+  ['embed-content', '/v1beta/models/MODEL:embedContent'],
+  ['batch-embed', '/v1beta/models/MODEL:batchEmbedContents'],
+];
+
 export async function conversionsPage(): Promise<string> {
   const sections = [];
   for (const [client, title, path] of clients) {
     sections.push(`## ${title}`, served(client, path), matrixTable(client, await matrixOf(client)));
+  }
+  sections.push('## Embeddings', embeddingModels());
+  for (const [client, path] of embeddingClients) {
+    sections.push(`\`POST ${path}\`:`, tableOf(embeddingBackends(client), embeddingMatrix(client)));
   }
   return page(
     notice('extproc/conversion/testing/'),
@@ -46,6 +61,13 @@ export async function conversionsPage(): Promise<string> {
   );
 }
 
+function embeddingModels(): string {
+  const names = embeddingBackends('embed-content')
+    .concat(embeddingBackends('embeddings'))
+    .map(({ providerApi, model }) => `${providerApi} \`${model}\``);
+  return `The cells hold for these models: ${[...new Set(names)].join(', ')}. Others take more or fewer texts in a request ([limits](../guides/clients.md#embeddings)).`;
+}
+
 function models(): string {
   const converted = new Map(
     clients.flatMap(([client]) => convertedBackends(client)).map(({ providerApi, model }) => [providerApi, model]),
@@ -60,7 +82,11 @@ function served(client: ProbeClient, path: string): string {
 }
 
 function matrixTable(client: ProbeClient, rows: readonly MatrixRow[]): string {
-  const heads = convertedBackends(client).map(({ providerApi }) => providerApi);
+  return tableOf(convertedBackends(client), rows);
+}
+
+function tableOf(backends: readonly { readonly providerApi: string }[], rows: readonly MatrixRow[]): string {
+  const heads = backends.map(({ providerApi }) => providerApi);
   const used = rows.filter(({ cells }) => cells.some(({ type }) => type !== 'none'));
   return table(
     ['Feature', ...heads],

@@ -30,6 +30,11 @@ before(async () => {
     backend('vertex', { schema: 'GCPVertexAI', port: provider.port, more: { pathPrefix: LOCATION } }),
     route('vertex', [
       { name: 'claude', models: ['vertex-claude'], backendRefs: [{ name: 'vertex', model: CLAUDE_ON_VERTEX }] },
+      {
+        name: 'embedding',
+        models: ['vertex-embedding'],
+        backendRefs: [{ name: 'vertex', model: 'gemini-embedding-2' }],
+      },
       { name: 'gemini', models: ['vertex-gemini'], backendRefs: [{ name: 'vertex', model: 'gemini-2.5-flash' }] },
     ]),
     route('vertex-metered', [
@@ -159,6 +164,67 @@ describe("Google's client before Gemini", () => {
     const { record } = await gateway.recordOf(() => google.models.countTokens(base));
     assert.deepEqual([record.status, record.outputTokens], [200, undefined]);
     assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:countTokens`);
+  });
+});
+
+describe("embeddings for Google's client", () => {
+  const contents = ['Hello there'];
+  const values = [0.5, -0.25, 0.125];
+
+  it('pass unchanged before Gemini, counted by the usage of the provider', async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      google.models.embedContent({ model: MODEL, contents, config: { taskType: 'CLUSTERING' } }),
+    );
+    assert.deepEqual(result.embeddings, [{ values }]);
+    assert.deepEqual([record.inputTokens, record.source], [lastSeen().inputTokens, 'provider']);
+    assert.doesNotMatch(record.line, /convertedTo/);
+    assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:batchEmbedContents`);
+    const model = `models/${MODEL}`;
+    const content = { parts: [{ text: contents[0] }], role: 'user' };
+    assert.deepEqual(JSON.parse(lastSeen().body), { requests: [{ content, taskType: 'CLUSTERING', model }] });
+  });
+
+  it('reach Gemini by the name that the backend uses', async () => {
+    await google.models.embedContent({
+      model: 'metered',
+      contents,
+      config: { httpOptions: mock({}, { 'x-team': 'blue' }) },
+    });
+    assert.equal(lastSeen().path, '/v1beta/models/mock:batchEmbedContents');
+    assert.equal(JSON.parse(lastSeen().body).requests[0].model, 'models/mock');
+  });
+
+  it('come from other providers by conversion', async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      google.models.embedContent({ model: 'gpt-embedding', contents, config: { outputDimensionality: 3 } }),
+    );
+    assert.deepEqual(result.embeddings, [{ values }]);
+    assert.deepEqual([record.inputTokens, record.source], [lastSeen().inputTokens, 'provider']);
+    assert.match(record.line, /"convertedTo":"OpenAI"/);
+    assert.equal(lastSeen().path, '/v1/embeddings');
+    assert.equal(JSON.parse(lastSeen().body).dimensions, 3);
+  });
+
+  it('have errors in the shape of the API', async () => {
+    const config = { httpOptions: mock({ status: 429 }) };
+    for (const model of [MODEL, 'gpt-embedding']) {
+      const error = await errorOf(google.models.embedContent({ model, contents, config }));
+      assert.ok(error instanceof ApiError, String(error));
+      assert.equal(error.status, 429);
+      assert.match(error.message, /mock provider error 429/);
+    }
+    const refused = await errorOf(google.models.embedContent({ model: 'gpt-embedding', contents: [] }));
+    assert.match(String(refused), /"status":"INVALID_ARGUMENT"/);
+  });
+
+  it('come from Vertex AI by its own method', async () => {
+    const response = await fetch(`${gateway.url}/v1beta1/publishers/google/models/vertex-embedding:embedContent`, {
+      method: 'POST',
+      body: JSON.stringify({ content: { parts: [{ text: 'Hello' }] } }),
+    });
+    const { embedding } = (await response.json()) as { readonly embedding: object };
+    assert.deepEqual(embedding, { values });
+    assert.equal(lastSeen().path, `${LOCATION}/publishers/google/models/gemini-embedding-2:embedContent`);
   });
 });
 

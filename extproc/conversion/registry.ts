@@ -3,6 +3,7 @@ import type { ProviderApi } from '../../contract/policy.ts';
 import { type ModelApi, modelApi } from '../model-api.ts';
 import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
+import { batchEmbedEndpoints, embedContentEndpoints } from '../providers/gemini/embed-content.ts';
 import { contentEndpoints } from '../providers/gemini/generate-content.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
@@ -21,8 +22,10 @@ import type { DocumentClient, DocumentProvider } from './documents/documents.ts'
 import { bedrockEmbeddings } from './embeddings/bedrock.ts';
 import { embeddingsClient } from './embeddings/client.ts';
 import { cohereEmbeddings } from './embeddings/cohere.ts';
+import { batchEmbedClient, embedContentClient } from './embeddings/content-clients.ts';
 import type { EmbeddingForm, EmbeddingRequest, Embeddings } from './embeddings/embedding-request.ts';
 import { geminiEmbeddings, vertexEmbeddings } from './embeddings/gemini.ts';
+import { openAiEmbeddings } from './embeddings/openai.ts';
 import { geminiProvider } from './gemini/provider.ts';
 import { contentClient } from './generate-content/client.ts';
 import { messagesClient } from './messages/client.ts';
@@ -54,6 +57,8 @@ const providers: Readonly<Partial<Record<ModelApi, ConversionProvider>>> = {
 const embeddingsProviders: Readonly<
   Partial<Record<ProviderApi, DocumentProvider<EmbeddingRequest, EmbeddingForm, Embeddings>>>
 > = {
+  OpenAI: openAiEmbeddings,
+  AzureOpenAI: openAiEmbeddings,
   AWSBedrock: bedrockEmbeddings,
   GoogleGemini: geminiEmbeddings,
   GCPVertexAI: vertexEmbeddings,
@@ -65,7 +70,9 @@ const rerankProviders: Readonly<Partial<Record<ProviderApi, DocumentProvider<Rer
 };
 
 const conversions = new Map<ClientApi, ReadonlyMap<ModelApi, Conversion>>([
-  [embeddings, documentConversions(embeddingsClient, embeddingsProviders)],
+  embedConversions(embeddings, embeddingsClient),
+  ...embedContentEndpoints.map((api) => embedConversions(api, embedContentClient)),
+  ...batchEmbedEndpoints.map((api) => embedConversions(api, batchEmbedClient)),
   [rerank, documentConversions(rerankClient, rerankProviders)],
 ]);
 
@@ -80,6 +87,13 @@ for (const [api, client] of clients) {
   conversions.set(api, byProvider);
 }
 
+function embedConversions(
+  api: ClientApi,
+  client: DocumentClient<EmbeddingRequest, EmbeddingForm, Embeddings>,
+): [ClientApi, ReadonlyMap<ModelApi, Conversion>] {
+  return [api, documentConversions(client, embeddingsProviders)];
+}
+
 function documentConversions<Asked, Kept, Told>(
   client: DocumentClient<Asked, Kept, Told>,
   byProvider: Readonly<Partial<Record<ProviderApi, DocumentProvider<Asked, Kept, Told>>>>,
@@ -90,7 +104,7 @@ function documentConversions<Asked, Kept, Told>(
 
 /** Whether a backend serves the client API itself. `model` is the name at the backend. */
 export function serves(api: ClientApi, backend: BackendApi, model: string): boolean {
-  return api.providerApis.includes(modelApi(backend.schema, model)) && api.isMissingAt?.(backend) !== true;
+  return api.providerApis.includes(modelApi(backend.schema, model)) && api.isMissingAt?.(backend, model) !== true;
 }
 
 /** Returns undefined where the backend serves the client API itself, or cannot serve it. */

@@ -5,6 +5,7 @@ import { newScanner } from '../json/json-tokenizer.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
+import { batchEmbedEndpoints, embedContentEndpoints } from '../providers/gemini/embed-content.ts';
 import { contentEndpoints } from '../providers/gemini/generate-content.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
@@ -15,7 +16,9 @@ import { newEventSplitter } from '../sse/events.ts';
 import { conversionFor } from './registry.ts';
 
 const contentApi = (method: string) =>
-  contentEndpoints.find(({ path }) => path === `/v1beta/models/{model}:${method}`)!;
+  [...contentEndpoints, ...embedContentEndpoints, ...batchEmbedEndpoints].find(
+    ({ path }) => path === `/v1beta/models/{model}:${method}`,
+  )!;
 
 export const clientApis: Readonly<Record<string, ClientApi>> = {
   chat,
@@ -25,6 +28,8 @@ export const clientApis: Readonly<Record<string, ClientApi>> = {
   rerank,
   content: contentApi('generateContent'),
   'content-stream': contentApi('streamGenerateContent'),
+  'embed-content': contentApi('embedContent'),
+  'batch-embed': contentApi('batchEmbedContents'),
 };
 
 export const CREATED_MS = Date.UTC(2026, 0, 1);

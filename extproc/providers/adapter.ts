@@ -25,8 +25,11 @@ export interface ClientApi {
   readonly operation: Operation;
   /** APIs of models that serve this client API without conversion. */
   readonly providerApis: readonly ModelApi[];
-  /** Whether a server of these APIs does not serve this client API; absent: all do. */
-  readonly isMissingAt?: (backend: BackendApi) => boolean;
+  /**
+   * Whether a server of these APIs does not serve this client API, or not for this model; absent:
+   * all do.
+   */
+  readonly isMissingAt?: (backend: BackendApi, model: string) => boolean;
   readonly dialect: Dialect;
   /**
    * `metered`: collects the body, counts tokens, holds quotas. `free`: reads the body for the model

@@ -26,6 +26,13 @@ export class BodyEdits {
     }
   }
 
+  /** Replaces the value of each member at a path by what `replaced` returns for it. */
+  replaceEach(path: string, replaced: (value: unknown) => unknown): void {
+    for (const found of this.#body.all(path)) {
+      this.#replace(found, replaced(found.value));
+    }
+  }
+
   /** Replaces a top-level member that is there by one of another name. */
   rename(name: string, newName: string, value: unknown): void {
     const { keyStart, end } = this.#body.one(name)!;

@@ -6,6 +6,7 @@ import type { ClientApi, Dialect } from './adapter.ts';
 import { anthropicDialect } from './anthropic/errors.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { models as anthropicModels } from './anthropic/models.ts';
+import { batchEmbedEndpoints, embedContentEndpoints } from './gemini/embed-content.ts';
 import { googleDialect } from './gemini/errors.ts';
 import { contentEndpoints, countContentEndpoints } from './gemini/generate-content.ts';
 import { models as googleModels } from './gemini/model-list.ts';
@@ -42,6 +43,8 @@ export const endpoints: readonly ClientApi[] = [
   ...generateEndpoints,
   ...contentEndpoints,
   ...countContentEndpoints,
+  ...embedContentEndpoints,
+  ...batchEmbedEndpoints,
   ...openAiModels,
   ...anthropicModels,
   ...googleModels,

@@ -3,7 +3,7 @@ import { type Failure, failure } from '../errors.ts';
 import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 
 /** Names of models are written to headers, metrics and records. */
-const MAX_MODEL_BYTES = 256;
+export const MAX_MODEL_BYTES = 256;
 
 /** Treats null as absent, like the providers. */
 export function present(found: JsonMatch | undefined): JsonMatch | undefined {

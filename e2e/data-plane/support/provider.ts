@@ -13,7 +13,7 @@ import { chat } from './dialects/chat.ts';
 import { completions, embeddings } from './dialects/completions.ts';
 import { converse } from './dialects/converse.ts';
 import { asRecord, type MockDialect, type MockRequest } from './dialects/dialect.ts';
-import { gemini } from './dialects/gemini.ts';
+import { gemini, geminiEmbeddings } from './dialects/gemini.ts';
 import { countTokens, messages } from './dialects/messages.ts';
 import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
@@ -28,6 +28,7 @@ const dialects: readonly MockDialect[] = [
   tgi,
   converse,
   gemini,
+  geminiEmbeddings,
   ...azureDialects,
 ];
 const KEPT_BODY_BYTES = 1 << 20;

@@ -101,6 +101,59 @@ describe('what a backend cannot embed', () => {
   }
 });
 
+describe("what Google's clients embed", () => {
+  const content = { parts: [{ text: 'Hi' }] };
+  const options = { model: 'embed-v4.0', drops: true };
+  const batch = (requests: unknown, more: object = {}): ConversionCase => {
+    const body = JSON.stringify({ requests, ...more });
+    return { client: 'batch-embed', providerApi: 'Cohere', body, ...options };
+  };
+
+  for (const [name, given, message] of [
+    ['parts of a text', { parts: [{ text: 'a' }, { text: 'b' }] }, /^`requests\[0\]\.content` must have one part/],
+    ['media', { parts: [{ inlineData: {} }] }, /^`requests\[0\]\.content` must have one part/],
+    ['text with media', { parts: [{ text: 'a', inlineData: {} }] }, /^`requests\[0\]\.content` must have one part/],
+    ['no parts', {}, /^`requests\[0\]\.content` must have one part/],
+    ['text without an object', 'a', /^`requests\[0\]\.content` must be an object/],
+  ] as const) {
+    it(`is one text: ${name} is refused, even where fields may be dropped`, () => {
+      assert.match(String(convertedCase(batch([{ content: given }]))), message);
+    });
+  }
+
+  it('has one size and one purpose', () => {
+    const differ = [{ content, outputDimensionality: 2 }, { content }];
+    assert.match(String(convertedCase(batch(differ))), /^`requests\.outputDimensionality` must be the same/);
+    const tasks = [
+      { content, taskType: 'CLUSTERING' },
+      { content, taskType: 'CLASSIFICATION' },
+    ];
+    assert.match(String(convertedCase(batch(tasks))), /^`requests\.taskType` must be the same/);
+    assert.match(String(convertedCase(batch([{ content, outputDimensionality: 0.5 }]))), /must be a whole number/);
+    assert.match(String(convertedCase(batch([]))), /^`requests` must have at least one/);
+  });
+
+  it('loses by name only what the backend does not have', () => {
+    const request = { content, title: 'T', taskType: 'FACT_VERIFICATION', my_own: 1 };
+    const made = converted(batch([{ ...request, embedContentConfig: { autoTruncate: true } }], { my_field: 1 }));
+    const fields = ['myField', 'requests[0].myOwn', 'requests[0].embedContentConfig.autoTruncate'];
+    assert.deepEqual(made.dropped, [...fields, 'requests[0].title', 'requests.taskType']);
+    assert.match(made.body, /"input_type":"search_document"/);
+    const strict = convertedCase({ ...batch([request]), drops: false });
+    assert.match(String(strict), /^`requests\[0\]\.myOwn` cannot be converted/);
+  });
+
+  it('cannot be broken by what the provider sends', () => {
+    const adapter = converted(batch([{ content }])).newAdapter();
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        convertedDocument(adapter, Buffer.from(JSON.stringify(value)));
+      }),
+      fuzzRuns(100),
+    );
+  });
+});
+
 describe('a converted ranking', () => {
   it('has what the provider bills', () => {
     const adapter = converted(rerankOf({})).newAdapter();

@@ -41,18 +41,18 @@ function isCohere(model: string): boolean {
 
 function cohereBody(asked: EmbeddingRequest, losses: Losses): object {
   maxTexts(asked, MAX_COHERE_TEXTS, losses);
-  return cohereEmbedBody(asked);
+  return cohereEmbedBody(asked, losses);
 }
 
 /** Titan takes one text, and dimensions from its second version on. */
 function titanBody(asked: EmbeddingRequest, model: string, losses: Losses): JsonRecord {
   maxTexts(asked, 1, losses);
-  const { texts, dimensions, purpose } = asked;
+  const { texts, dimensions, purpose, names } = asked;
   if (purpose !== undefined) {
-    losses.hint('input_type');
+    losses.hint(names.purpose);
   }
   if (dimensions !== undefined && /titan-embed-text-v1/.test(model)) {
-    losses.unsupported('dimensions');
+    losses.unsupported(names.dimensions);
     return { inputText: texts[0] };
   }
   return { inputText: texts[0], ...(dimensions !== undefined && { dimensions }) };

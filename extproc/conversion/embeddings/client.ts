@@ -6,6 +6,7 @@ import type { Losses } from '../losses.ts';
 import { RequestFields } from '../reader-fields.ts';
 import {
   type EmbeddingForm,
+  type EmbeddingNames,
   type EmbeddingPurpose,
   type EmbeddingRequest,
   type Embeddings,
@@ -13,6 +14,8 @@ import {
 } from './embedding-request.ts';
 
 const known: ReadonlySet<string> = new Set(['model', 'input', 'dimensions', 'encoding_format', 'input_type', 'user']);
+
+const names: EmbeddingNames = { texts: 'input', dimensions: 'dimensions', purpose: 'input_type' };
 
 export const embeddingsClient: DocumentClient<EmbeddingRequest, EmbeddingForm, Embeddings> = {
   dialect: openAiDialect,
@@ -44,6 +47,7 @@ function readEmbeddings(document: JsonRecord, losses: Losses): EmbeddingRequest 
     dimensions,
     purpose: purposeOf(fields.text('input_type'), losses),
     base64: format === 'base64',
+    names,
   };
 }
 

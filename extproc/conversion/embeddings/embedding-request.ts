@@ -7,6 +7,14 @@ export interface EmbeddingRequest {
   readonly purpose: EmbeddingPurpose | undefined;
   /** The client wants base64 in place of lists of numbers. */
   readonly base64: boolean;
+  /** The client API's names of the members. */
+  readonly names: EmbeddingNames;
+}
+
+export interface EmbeddingNames {
+  readonly texts: string;
+  readonly dimensions: string;
+  readonly purpose: string;
 }
 
 /** What the answer needs of a request. */
@@ -16,8 +24,11 @@ export interface EmbeddingForm {
   readonly base64: boolean;
 }
 
-/** As Cohere's `input_type` names them, which other gateways take in OpenAI's API, too. */
-export const embeddingPurposes = ['search_document', 'search_query', 'classification', 'clustering'] as const;
+/** The first ones are those of Cohere's `input_type`. */
+export const embeddingPurposes = [
+  ...(['search_document', 'search_query', 'classification', 'clustering'] as const),
+  ...(['semantic_similarity', 'question_answering', 'fact_verification', 'code_retrieval_query'] as const),
+];
 
 export type EmbeddingPurpose = (typeof embeddingPurposes)[number];
 

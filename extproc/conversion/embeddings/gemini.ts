@@ -2,6 +2,7 @@
  * Embeddings of the Gemini API: https://ai.google.dev/api/embeddings, and of Vertex AI:
  * https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
  */
+import { embedsContentOnVertex } from '../../providers/gemini/models.ts';
 import { toldTokens } from '../../providers/usage.ts';
 import { textUsage, type Usage } from '../../usage.ts';
 import type { JsonRecord } from '../conversation.ts';
@@ -18,11 +19,15 @@ import { vectorsOf } from './vectors.ts';
 const MAX_TEXTS = 100;
 const MAX_VERTEX_TEXTS = 250;
 
-const tasks: Readonly<Record<EmbeddingPurpose, string>> = {
+export const tasks: Readonly<Record<EmbeddingPurpose, string>> = {
   search_document: 'RETRIEVAL_DOCUMENT',
   search_query: 'RETRIEVAL_QUERY',
   classification: 'CLASSIFICATION',
   clustering: 'CLUSTERING',
+  semantic_similarity: 'SEMANTIC_SIMILARITY',
+  question_answering: 'QUESTION_ANSWERING',
+  fact_verification: 'FACT_VERIFICATION',
+  code_retrieval_query: 'CODE_RETRIEVAL_QUERY',
 };
 
 export const geminiEmbeddings: DocumentProvider<EmbeddingRequest, EmbeddingForm, Embeddings> = {
@@ -50,7 +55,9 @@ export const geminiEmbeddings: DocumentProvider<EmbeddingRequest, EmbeddingForm,
 
 export const vertexEmbeddings: DocumentProvider<EmbeddingRequest, EmbeddingForm, Embeddings> = {
   encode(asked, target, losses) {
-    return takesContent(target.model) ? vertexContent(asked, target, losses) : vertexPredict(asked, target, losses);
+    return embedsContentOnVertex(target.model)
+      ? vertexContent(asked, target, losses)
+      : vertexPredict(asked, target, losses);
   },
   decode(document, { count }) {
     const answer = recordOf(document);
@@ -77,13 +84,10 @@ function promptUsage(metadata: unknown): Usage | undefined {
   return input === undefined ? undefined : textUsage(input, 0);
 }
 
-/** From the second generation on, Vertex AI has the Gemini API's method, for one text. */
-function takesContent(model: string): boolean {
-  return /^gemini-embedding-([2-9]|\d{2}(?!\d))/.test(model);
-}
-
-function vertexContent({ texts, dimensions, purpose }: EmbeddingRequest, target: ConversionTarget, losses: Losses) {
-  maxTexts({ texts }, 1, losses);
+/** Vertex AI has the Gemini API's method for one text. */
+function vertexContent(asked: EmbeddingRequest, target: ConversionTarget, losses: Losses) {
+  maxTexts(asked, 1, losses);
+  const { texts, dimensions, purpose } = asked;
   const body: JsonRecord = {
     content: { parts: texts.map((text) => ({ text })) },
     ...(purpose !== undefined && { taskType: tasks[purpose] }),

@@ -167,6 +167,6 @@ describe('a request of generateContent', () => {
       disguisesMetered('POST', '/V1/projects/p/locations/l/publishers/google/models/m:GenerateContent'),
       true,
     );
-    assert.equal(disguisesMetered('POST', '/v1beta/models/m:embedContent'), false);
+    assert.equal(disguisesMetered('POST', '/v1beta/models/m:countTokens'), false);
   });
 });

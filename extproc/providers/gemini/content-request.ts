@@ -6,7 +6,7 @@ import type { Splice } from '../../json/splice.ts';
 import type { RequestAddress, RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { fileTokens } from '../media.ts';
-import { BodyFields, byteLength, invalid, isSet, MAX_CHOICES } from '../request.ts';
+import { BodyFields, byteLength, invalid, isSet, MAX_CHOICES, MAX_MODEL_BYTES } from '../request.ts';
 import { hidesContent } from './models.ts';
 import { modelOfPath } from './paths.ts';
 import { allSpelled, bothSpellings, countSpelled, spelled, spelledTwice } from './spelling.ts';
@@ -35,7 +35,7 @@ const PART: Shape = {
   },
 };
 
-const PARTS: Shape = { object: { parts: { ...PART, items: PART } } };
+export const CONTENT: Shape = { object: { parts: { ...PART, items: PART } } };
 
 /** Tools that Google runs; others are found by what they lack. */
 const SERVER_TOOLS = [
@@ -50,8 +50,8 @@ const TOOL: Shape = {
 export const contentShape: Shape = bothSpellings({
   object: {
     model: VALUE,
-    contents: { ...PARTS, items: PARTS },
-    systemInstruction: PARTS,
+    contents: { ...CONTENT, items: CONTENT },
+    systemInstruction: CONTENT,
     tools: { deepText: true, ...TOOL, items: TOOL },
     toolConfig: DEEP,
     cachedContent: VALUE,
@@ -142,11 +142,19 @@ export function readContentRequest(
   };
 }
 
+/** Returns the model that a path names, if it is not too long. */
+export function pathModel(path: string): string | Failure {
+  const model = modelOfPath(path);
+  return Buffer.byteLength(model) > MAX_MODEL_BYTES
+    ? invalid('model', `is longer than ${MAX_MODEL_BYTES} bytes`)
+    : model;
+}
+
 /** Everything except the output; `countTokens` takes the same contents. */
 export function contentInput(body: ScannedBody, path: string): RequestFacts | Failure {
-  const model = modelOfPath(path);
-  if (Buffer.byteLength(model) > 256) {
-    return invalid('model', 'is longer than 256 bytes');
+  const model = pathModel(path);
+  if (typeof model !== 'string') {
+    return model;
   }
   // A provider could prefer it to the path, which was routed.
   if (body.count('model') > 0) {
@@ -192,7 +200,8 @@ export function editContentRequest(body: ScannedBody, { outputTokens }: RequestE
   return changes.splices();
 }
 
-function mediaTokensAt(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+/** Counts the media of the parts at a path, and notes those that are somewhere else. */
+export function mediaTokensAt(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
   for (const { value } of allSpelled(body, `${at}.fileData.fileUri`)) {
     unbounded.add(/^https?:/i.test(String(value)) ? 'remote_url' : 'file_reference');
   }

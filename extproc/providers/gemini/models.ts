@@ -31,6 +31,11 @@ export function isGeneration3(model: string): boolean {
   return thinkingControl(model) === 'level';
 }
 
+/** Whether Vertex AI has `embedContent` for a model; the others have `predict`. */
+export function embedsContentOnVertex(model: string): boolean {
+  return /^gemini-embedding-([2-9]|\d{2}(?!\d))/.test(plainName(model));
+}
+
 /** The size of the model, which decides about the limits of its thinking. */
 export function modelSize(model: string): 'pro' | 'flash' | 'flash-lite' {
   const name = plainName(model);

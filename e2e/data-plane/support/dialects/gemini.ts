@@ -47,6 +47,25 @@ export const gemini: MockDialect = {
   }),
 };
 
+const vector = { values: [0.5, -0.25, 0.125] };
+
+/** Gemini's embedContent and batchEmbedContents: the response has the members of both. */
+export const geminiEmbeddings: MockDialect = {
+  ...gemini,
+  matches: (path) => /^(\/v1beta|\/v1\/.+\/google)\/models\/[^/]+:(embedContent|batchEmbedContents)$/.test(path),
+  read: (body, path) => ({
+    ...gemini.read(body, path),
+    stream: false,
+    texts: textsIn(body['requests'] ?? body['content']),
+    overheadTokens: 0,
+  }),
+  whole: (answer) => ({
+    embedding: vector,
+    embeddings: [vector],
+    ...(answer.usage && { usageMetadata: { promptTokenCount: answer.inputTokens } }),
+  }),
+};
+
 function thoughts({ hiddenTokens }: MockAnswer): readonly object[] {
   return hiddenTokens > 0 ? [{ text: 'A thought.', thought: true }] : [];
 }
