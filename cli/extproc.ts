@@ -137,6 +137,8 @@ async function start(
     usageLost: service.usageLost,
     usageExports: () => service.usage?.exports ?? [],
     policyRefused: () => policy.details()['refused'] !== undefined,
+    backends: () => service.health.backends,
+    restingBackends: () => service.health.resting(Date.now()).map(({ backend }) => backend),
   });
   // Loading takes half a second: a restarted extproc serves before that.
   const telemetry = startTelemetry(recorder, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);

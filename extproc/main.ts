@@ -19,6 +19,7 @@ import type { AuditTrail } from './quota/audit.ts';
 import type { ExportState } from './quota/export/exporter.ts';
 import type { ExportHeaders, UsageExportTarget } from './quota/export/target.ts';
 import type { MemoryStore } from './quota/memory.ts';
+import { memoryDefaults } from './quota/memory-options.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
 import { type SharedStoreStatus, StoreSwitch } from './quota/shared/redis/store-switch.ts';
 import type { BudgetAlert, Overdraft } from './quota/store.ts';
@@ -33,9 +34,10 @@ import { drive } from './session/drive.ts';
 import { FirstTokenTimes } from './session/first-token-times.ts';
 import { Interruptions } from './session/interruptions.ts';
 import { OpenAttempts } from './session/open-attempts.ts';
-import { newOutlierDetection } from './session/outlier-detection.ts';
 import { OutputEstimator } from './session/output-estimates.ts';
+import { PassiveHealth } from './session/passive-health.ts';
 import { refusal } from './session/replies.ts';
+import { RestSharing } from './session/rest-sharing.ts';
 import type { RevocableStream, SessionServices } from './session/services.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
@@ -82,6 +84,7 @@ export interface Extproc {
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
+  readonly health: Pick<PassiveHealth, 'backends' | 'resting'>;
   /** Undefined where no usage is kept. */
   readonly usage: UsageArchive | undefined;
   readonly audit: AuditTrail;
@@ -104,11 +107,16 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   await warmUpTokenizer();
   const now = newClock();
   const { store, usage, audit, usageLost } = openStore(options, now);
-  const health = newOutlierDetection();
+  const health = new PassiveHealth();
   const broken = new Interruptions(now);
   const shared = newSwitch(options, store, now);
-  shared.use(options.sharedStore);
-  usage?.share(options.sharedStore);
+  const restSharing = new RestSharing({ store: shared, health, nowMs: now, schedule: memoryDefaults.schedule });
+  const useSharedStore = (config: SharedStoreConfig | undefined) => {
+    shared.use(config);
+    restSharing.use(config !== undefined);
+    usage?.share(config);
+  };
+  useSharedStore(options.sharedStore);
   let policy: CompiledPolicy | undefined;
   const services = newServices(options, { policy: () => policy, store: shared.quotas, health, broken, now });
   const expiry = setInterval(() => endStreams(services.openCallers.expiredAt(now())), EXPIRY_CHECK_MS).unref();
@@ -127,15 +135,12 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       if (!shared.quotas.define(next.quotas, revision, now())) {
         throw new Error('the policy is older than the one in force');
       }
-      health.keepOnly(compiled.targetIds);
+      health.keepOnly(compiled.targetBackends);
       policy = compiled;
       endStreams(services.openCallers.revokedBy(compiled.apiKeys, now()));
       log.info({ version: next.version }, 'policy applied');
     },
-    useSharedStore: (config) => {
-      shared.use(config);
-      usage?.share(config);
-    },
+    useSharedStore,
     get sharedStore() {
       return shared.status;
     },
@@ -146,6 +151,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       return policy?.version;
     },
     store,
+    health,
     usage,
     audit,
     usageLost,
@@ -153,6 +159,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     async close(deadlineMs) {
       await server.close(deadlineMs);
       clearInterval(expiry);
+      restSharing.close();
       await shared.close();
       store.flush();
       shared.quotas.close();

@@ -137,6 +137,8 @@ async function exampleText(): Promise<string> {
     usageLost: () => 0,
     usageExports: () => [],
     policyRefused: () => false,
+    backends: () => ['default/openai'],
+    restingBackends: () => [],
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],
   });
   const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: false, tables: [recorder.table] });

@@ -58,7 +58,8 @@ export interface CompiledVirtualHost {
 export interface CompiledPolicy {
   readonly version: string;
   readonly quotas: readonly Quota[];
-  readonly targetIds: ReadonlySet<string>;
+  /** The backends of all targets, by target id. */
+  readonly targetBackends: ReadonlyMap<string, string>;
   readonly apiKeys: ApiKeysByDigest;
   entry(routeName: string | undefined): CompiledVirtualHost | undefined;
 }
@@ -91,9 +92,9 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
   }
   const apiKeys = yield* indexingApiKeys(policy.apiKeyShards);
   const virtualHosts = new Map<string, CompiledVirtualHost>();
-  const targetIds = new Set<string>();
+  const targetBackends = new Map<string, string>();
   for (const entry of policy.virtualHosts) {
-    const compiled = yield* compilingEntry(entry, parts, targetIds);
+    const compiled = yield* compilingEntry(entry, parts, targetBackends);
     for (const [index, name] of entry.routeNames.entries()) {
       virtualHosts.set(name, compiled);
       if (index % NAMES_OF_PIECE === 0) {
@@ -104,7 +105,7 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
   return {
     version: policy.version,
     quotas: policy.quotas,
-    targetIds,
+    targetBackends,
     apiKeys,
     entry: (routeName) => (routeName === undefined ? undefined : virtualHosts.get(routeName)),
   };
@@ -129,15 +130,15 @@ interface NamedParts {
 function* compilingEntry(
   entry: VirtualHost,
   parts: NamedParts,
-  targetIds: Set<string>,
+  targetBackends: Map<string, string>,
 ): Generator<void, CompiledVirtualHost> {
   const rules: CompiledRule[] = [];
   let maxRequestBodyBytes = 0;
   let patterns = 0;
   for (const rule of entry.rules) {
     rules.push(compileRule(rule, parts));
-    for (const { id } of rule.targets) {
-      targetIds.add(id);
+    for (const { id, backend } of rule.targets) {
+      targetBackends.set(id, backend);
     }
     maxRequestBodyBytes = Math.max(maxRequestBodyBytes, rule.maxRequestBodyBytes);
     patterns += rule.models.length;

@@ -168,9 +168,9 @@ test('a session stays with its backend, leaves it while it rests, and returns', 
     texts.map((text) => route(text, 3)),
     first,
   );
-  rig.shared.health.rest('default/red', 1000, 1);
+  rig.shared.health.rest({ target: { id: 'default/red', backend: 'red' }, ms: 1000, cause: '5xx' }, 1);
   assert.deepEqual(new Set(texts.map((text) => route(text, 4))), new Set(['default/blue']));
-  rig.shared.health.keepOnly(new Set());
+  rig.shared.health.keepOnly(new Map());
   assert.deepEqual(
     texts.map((text) => route(text, 5)),
     first,

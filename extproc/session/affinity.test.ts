@@ -17,7 +17,7 @@ function target(name: string, weight: number, more: Partial<CompiledTarget> = {}
 const targets = Object.entries(WEIGHTS).map(([name, weight]) => target(name, weight));
 
 function chosen(from: readonly CompiledTarget[], key: string, resting: readonly string[] = []): string | undefined {
-  const restsUntil = (id: string) => (resting.includes(id) ? 1 : undefined);
+  const restsUntil = ({ id }: CompiledTarget) => (resting.includes(id) ? 1 : undefined);
   return chooseTarget(
     from,
     ({ backendPolicy: { schema } }) => schema === 'OpenAI',

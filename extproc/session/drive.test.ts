@@ -18,8 +18,8 @@ import { drive } from './drive.ts';
 import { FirstTokenTimes } from './first-token-times.ts';
 import { Interruptions } from './interruptions.ts';
 import { OpenAttempts } from './open-attempts.ts';
-import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
+import { PassiveHealth } from './passive-health.ts';
 
 await loadEncodings();
 const base = parse(readFileSync(new URL('testdata/base.yaml', import.meta.url), 'utf8')) as GatewayPolicy;
@@ -67,7 +67,7 @@ function waiting() {
     verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
     store,
     estimates: new OutputEstimator(),
-    health: newOutlierDetection(),
+    health: new PassiveHealth(),
     firstTokenTimes: new FirstTokenTimes(),
     broken: new Interruptions(() => 1),
     counts: newCountQueue(),

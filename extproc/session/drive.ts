@@ -69,7 +69,7 @@ class Drive implements ExchangeHandler, BodyOwner {
       plainErrors,
       isRevoked: (identity) => isRevokedSince(policy, identity, shared),
       firstTokenTimes,
-      restsUntil: (target) => health.restsUntil(target, now()),
+      restsUntil: (target, model) => health.restsUntil(target, model, now()),
     });
   }
 

@@ -12,7 +12,6 @@ import {
   lateAttempt,
   withRetry,
 } from './failover.ts';
-import { newOutlierDetection } from './outlier-detection.ts';
 
 const NOW = Date.UTC(2026, 10, 27, 12);
 const context: FailoverContext = {
@@ -92,6 +91,28 @@ describe('a failed backend rests', () => {
     assert.equal(restOf([], 500), 30_000);
   });
 
+  it('for every rule where it cannot be connected to, for a time that no rule chooses', () => {
+    const refused = 'UF upstream_reset_before_response_started{remote_connection_failure} -';
+    const slow = { ...context.failover, cooldownMs: 3_600_000 };
+    const { restMs, everyRule } = failed(503, [], refused, { failover: slow })!;
+    assert.deepEqual([restMs, everyRule], [3_600_000, { of: 'backend', restMs: 10_000 }]);
+  });
+
+  it('for every rule with its model where the provider says until when it is rate limited', () => {
+    assert.deepEqual(failed(429, [['retry-after', '60']])?.everyRule, { of: 'model', restMs: 60_000 });
+  });
+
+  it('for one rule after what its policy or one request can cause', () => {
+    const late: FailoverContext = { ...context, failover: { ...context.failover, on: ['FirstTokenTimeout'] } };
+    for (const attempt of [failed(429), failed(500, [['retry-after', '60']]), lateAttempt(late)]) {
+      assert.ok(attempt!.restMs > 0);
+      assert.equal(attempt!.everyRule, undefined);
+    }
+    for (const status of [400, 401, 403, 413, 422]) {
+      assert.equal(failed(status, [['retry-after', '60']]), undefined);
+    }
+  });
+
   it('at most one hour', () => {
     assert.equal(restOf([['retry-after', '86400']]), 3_600_000);
   });
@@ -109,7 +130,12 @@ describe('a failed backend rests', () => {
     ];
     assert.equal(restOf(openai), 60_500);
     assert.equal(restOf(anthropic), 20_000);
-    assert.deepEqual(failed(200, openai), { cause: undefined, restMs: 60_500, retry: undefined });
+    assert.deepEqual(failed(200, openai), {
+      cause: undefined,
+      restMs: 60_500,
+      everyRule: { of: 'model', restMs: 60_500 },
+      retry: undefined,
+    });
     assert.equal(failed(200, [['x-ratelimit-remaining-requests', '0']]), undefined);
   });
 });
@@ -142,26 +168,5 @@ describe('the client', () => {
         1,
       );
     }
-  });
-});
-
-describe('outlier detection', () => {
-  it('leaves a resting target out although a request in flight succeeds, until its time is over', () => {
-    const health = newOutlierDetection();
-    health.rest('a', 1000, NOW);
-    health.rest('a', 10, NOW);
-    health.saw('a', true, NOW);
-    assert.equal(health.restsUntil('a', NOW + 999), NOW + 1000);
-    assert.equal(health.restsUntil('b', NOW), undefined);
-    assert.equal(health.restsUntil('a', NOW + 1000), undefined);
-  });
-
-  it('forgets targets that a new policy does not have, and ends that a wrong clock has set', () => {
-    const health = newOutlierDetection();
-    health.rest('a', 1000, NOW);
-    assert.equal(health.restsUntil('a', NOW - 5000), undefined);
-    health.rest('a', 1000, NOW);
-    health.keepOnly(new Set());
-    assert.equal(health.restsUntil('a', NOW), undefined);
   });
 });

@@ -8,9 +8,14 @@ import type { Failover, FailoverCause } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import { firstHeader, type HeaderList, type HeaderMutation } from '../exchange.ts';
 import { backendFailure, type Interruption, interruptedBy } from '../interruption.ts';
+import type { RoutingDecision } from './admission/select-backend.ts';
+import type { BeginningRest } from './passive-health.ts';
 
 /** After this time a request tries the backend again, whatever its provider says. */
 const LONGEST_REST_MS = 3_600_000;
+
+/** A rule's own cooldown does not decide for rules of other authors. */
+const LONGEST_UNREACHED_MS = 10_000;
 
 /** Replaces the provider's wait, which concerns only the backend that rests. */
 const retryNow: HeaderList = [
@@ -43,6 +48,8 @@ export interface FailedAttempt {
   /** Absent for a response that succeeded and spent the last of the provider's rate limit. */
   readonly cause: FailoverCause | undefined;
   readonly restMs: number;
+  /** Present where the backend rests for every rule, with the model of the request or with all. */
+  readonly everyRule?: { readonly of: 'model' | 'backend'; readonly restMs: number };
   /** What the client is told about a retry; absent: nothing beyond the provider's own headers. */
   readonly retry: 'now' | 'never' | undefined;
 }
@@ -67,13 +74,50 @@ export function failedAttempt(
   const cause = causeOf(outcome);
   if (cause === undefined) {
     const spentMs = outcome.failure === undefined ? spentForMs(headers, nowMs) : undefined;
-    return spentMs === undefined ? undefined : { cause, restMs: bounded(spentMs), retry: undefined };
+    return spentMs === undefined ? undefined : spentAttempt(bounded(spentMs));
   }
   if (!on.includes(cause)) {
     return undefined;
   }
-  const restMs = retryAfterMs(headers, nowMs) ?? spentForMs(headers, nowMs) ?? cooldownMs;
-  return { cause, restMs: bounded(restMs), retry: retryOf(context) };
+  const namedMs = retryAfterMs(headers, nowMs) ?? spentForMs(headers, nowMs);
+  const restMs = bounded(namedMs ?? cooldownMs);
+  const everyRule = everyRuleOf(cause, namedMs, restMs);
+  return { cause, restMs, retry: retryOf(context), ...(everyRule && { everyRule }) };
+}
+
+function spentAttempt(restMs: number): FailedAttempt {
+  return { cause: undefined, restMs, everyRule: { of: 'model', restMs }, retry: undefined };
+}
+
+/**
+ * Any other failure may be due to the rule or to the request. A single prompt that is too long for
+ * the limit gets 429, too, but no time after which it would pass.
+ */
+function everyRuleOf(cause: FailoverCause, namedMs: number | undefined, restMs: number): FailedAttempt['everyRule'] {
+  if (cause === 'ConnectFailure') {
+    return { of: 'backend', restMs: Math.min(restMs, LONGEST_UNREACHED_MS) };
+  }
+  return cause === 'RateLimited' && namedMs !== undefined ? { of: 'model', restMs } : undefined;
+}
+
+/** Returns the rest of the backend that was chosen. */
+export function beginningRest(
+  { cause, restMs: ms, everyRule }: FailedAttempt,
+  { target, backendModel, modelIsKnown }: Pick<RoutingDecision, 'target' | 'backendModel' | 'modelIsKnown'>,
+): BeginningRest {
+  const rest: BeginningRest = {
+    target: { id: target.id, backend: target.backend },
+    ms,
+    cause: cause ?? 'RateLimitSpent',
+  };
+  if (everyRule?.of === 'backend') {
+    return { ...rest, everyRule: { model: undefined, ms: everyRule.restMs } };
+  }
+  // Clients could invent any number of other models.
+  const isNamed = target.model !== undefined || modelIsKnown;
+  return everyRule === undefined || !isNamed
+    ? rest
+    : { ...rest, everyRule: { model: backendModel, ms: everyRule.restMs } };
 }
 
 /** The backend of a stream sent no token in time. */

@@ -7,7 +7,7 @@ import type { CompiledRule, CompiledTarget } from '../policy/compile.ts';
 import type { RequestFacts } from '../providers/adapter.ts';
 import { FirstTokenTimes } from './first-token-times.ts';
 import { firstTokenKey, weightsFor } from './load-balancer.ts';
-import { newOutlierDetection } from './outlier-detection.ts';
+import { PassiveHealth } from './passive-health.ts';
 import { chooseTarget } from './routing.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig } from './testing.ts';
 
@@ -72,7 +72,7 @@ function choose(targets: readonly CompiledTarget[], options: Choice = {}): strin
     targets,
     () => true,
     () => true,
-    (id) => options.resting?.[id],
+    ({ id }) => options.resting?.[id],
     options.random ?? 0,
     () => options.key,
     weightsFor(rule, { ...facts, ...options.asks }, times, nowMs),
@@ -247,30 +247,31 @@ test('a backend rests until the rate limit that its response spent is reset', ()
       ['x-ratelimit-reset-requests', '6s'],
     ] as const;
     handler.responseHeaders([[':status', '200'], ['content-type', 'application/json'], ...limits], false, new Map());
-    assert.equal(rig.shared.health.restsUntil(rule.targets[0]!.id, 1), untilMs);
+    assert.equal(rig.shared.health.restsUntil(rule.targets[0]!, 'gpt-4o-mini', 1), untilMs);
     assert.deepEqual(rig.faults, []);
   }
 });
 
 test('where all targets rest, the one whose rest ends first is chosen, whatever its priority', () => {
-  const health = newOutlierDetection();
+  const health = new PassiveHealth();
   const targets = [target('a'), target('b', undefined, { priority: 1 }), target('c')];
-  health.rest('a', 3_000, NOW);
-  health.rest('b', 1_000, NOW);
-  health.rest('c', 2_000, NOW);
+  const rest = (at: number, ms: number) => health.rest({ target: targets[at]!, ms, cause: '5xx' }, NOW);
+  rest(0, 3_000);
+  rest(1, 1_000);
+  rest(2, 2_000);
   const chosen = (nowMs: number) =>
     chooseTarget(
       targets,
       () => true,
       () => true,
-      (id) => health.restsUntil(id, nowMs),
+      (each) => health.restsUntil(each, 'm', nowMs),
       0,
     )?.backend;
   assert.equal(chosen(NOW), 'b');
-  health.rest('b', 5_000, NOW);
+  rest(1, 5_000);
   assert.equal(chosen(NOW), 'c');
   for (let failures = 0; failures < 3; failures++) {
-    health.saw('c', false, NOW);
+    health.saw(targets[2]!.id, false, NOW);
   }
   assert.equal(chosen(NOW), 'a');
   assert.equal(chosen(NOW + 3_000), 'a');

@@ -1,68 +1,56 @@
 /**
  * Outlier detection by the responses that this process sees: a target that fails three times in a
- * row is left out for ten seconds. With failover, a target rests after one failure, for a time that
- * its provider or the policy names.
+ * row is left out for ten seconds, unless a request that is in flight succeeds.
  */
+import { isUnderway } from './rest-table.ts';
 
 const FAILURES_IN_A_ROW = 3;
 const REST_MS = 10_000;
 
-export interface OutlierDetection {
-  saw(target: string, well: boolean, nowMs: number): void;
-  /** Leaves the target out, also if requests that are in flight succeed. */
-  rest(target: string, forMs: number, nowMs: number): void;
-  /** Returns when the rest of the target ends; undefined where it is healthy. */
-  restsUntil(target: string, nowMs: number): number | undefined;
-  /** Forgets targets that a new policy does not have. */
-  keepOnly(targets: ReadonlySet<string>): void;
+interface FailingTarget {
+  failures: number;
+  readonly forMs: typeof REST_MS;
+  /** 0: not left out yet. */
+  untilMs: number;
 }
 
-export function newOutlierDetection(): OutlierDetection {
-  const troubled = new Map<string, { failures: number; untilMs: number }>();
-  const resting = new Map<string, { readonly forMs: number; readonly untilMs: number }>();
-  return {
-    saw(target, well, nowMs) {
-      if (well) {
-        troubled.delete(target);
-        return;
-      }
-      const seen = troubled.get(target) ?? { failures: 0, untilMs: 0 };
-      seen.failures += 1;
-      if (seen.failures >= FAILURES_IN_A_ROW) {
-        seen.untilMs = nowMs + REST_MS;
-      }
-      troubled.set(target, seen);
-    },
-    rest(target, forMs, nowMs) {
-      const untilMs = nowMs + forMs;
-      if (untilMs > (resting.get(target)?.untilMs ?? 0)) {
-        resting.set(target, { forMs, untilMs });
-      }
-    },
-    restsUntil(target, nowMs) {
-      const rest = resting.get(target);
-      const rests = rest !== undefined && isLater(rest.untilMs, nowMs, rest.forMs);
-      if (rest !== undefined && !rests) {
-        resting.delete(target);
-      }
-      const troubledUntilMs = troubled.get(target)?.untilMs ?? 0;
-      if (!isLater(troubledUntilMs, nowMs, REST_MS)) {
-        return rests ? rest.untilMs : undefined;
-      }
-      return rests ? Math.max(rest.untilMs, troubledUntilMs) : troubledUntilMs;
-    },
-    keepOnly(targets) {
-      for (const target of [...troubled.keys(), ...resting.keys()]) {
-        if (!targets.has(target)) {
-          troubled.delete(target);
-          resting.delete(target);
-        }
-      }
-    },
-  };
-}
+export class OutlierDetection {
+  readonly #failing = new Map<string, FailingTarget>();
 
-/** If the clock was ahead, the end is too far in the future to be true. */
-function isLater(untilMs: number, nowMs: number, atMostMs: number): boolean {
-  return untilMs > nowMs && untilMs <= nowMs + atMostMs;
+  /** Returns for how long the target is left out from now on; undefined: nothing changes. */
+  saw(target: string, well: boolean, nowMs: number): number | undefined {
+    if (well) {
+      this.#failing.delete(target);
+      return undefined;
+    }
+    const seen = this.#failing.get(target) ?? { failures: 0, forMs: REST_MS, untilMs: 0 };
+    this.#failing.set(target, seen);
+    seen.failures += 1;
+    if (seen.failures < FAILURES_IN_A_ROW) {
+      return undefined;
+    }
+    seen.untilMs = nowMs + REST_MS;
+    return REST_MS;
+  }
+
+  /** Returns when the target is no longer left out; undefined where it is not. */
+  until(target: string, nowMs: number): number | undefined {
+    const seen = this.#failing.get(target);
+    return seen !== undefined && isUnderway(seen, nowMs) ? seen.untilMs : undefined;
+  }
+
+  /** Returns the targets that are left out, and until when. */
+  all(nowMs: number): readonly (readonly [target: string, untilMs: number])[] {
+    return [...this.#failing].flatMap(([target, seen]) =>
+      isUnderway(seen, nowMs) ? [[target, seen.untilMs] as const] : [],
+    );
+  }
+
+  keepOnly(isKept: (target: string) => boolean): void {
+    for (const target of this.#failing.keys()) {
+      if (!isKept(target)) {
+        this.#failing.delete(target);
+      }
+    }
+  }
 }

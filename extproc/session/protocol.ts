@@ -19,6 +19,7 @@ import type {
   OutputDemand,
 } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
+import type { BeginningRest } from './passive-health.ts';
 
 export type SessionEvent =
   | {
@@ -130,7 +131,7 @@ export type ServiceAction =
   | { readonly type: 'stop-timer' }
   | { readonly type: 'health'; readonly target: string; readonly well: boolean }
   /** Leaves the target out for a while. */
-  | { readonly type: 'rest'; readonly target: string; readonly ms: number }
+  | { readonly type: 'rest'; readonly rest: BeginningRest }
   /** How long a backend took until its first token, or has taken `ms` without one. */
   | { readonly type: 'first-token'; readonly key: string; readonly ms: number; readonly came: boolean }
   | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly record: RequestRecord };

@@ -79,6 +79,9 @@ export type WeightsOf = (group: readonly CompiledTarget[]) => readonly number[];
 
 type TargetTest = (target: CompiledTarget) => boolean;
 
+/** Returns when the rest of a target ends; undefined where it is healthy. */
+type RestsUntil = (target: CompiledTarget) => number | undefined;
+
 /**
  * Returns one of the targets that serve the client API, or by a conversion: by weight, among those
  * of the lowest priority number that has a healthy target. Among these, a target that needs no
@@ -91,7 +94,7 @@ export function chooseTarget(
   targets: readonly CompiledTarget[],
   serves: TargetTest,
   isConvertible: TargetTest,
-  restsUntil: (id: string) => number | undefined,
+  restsUntil: RestsUntil,
   random: number,
   affinityKey?: () => string | undefined,
   weightsOf?: WeightsOf,
@@ -100,7 +103,7 @@ export function chooseTarget(
   if (able.length <= 1) {
     return able[0];
   }
-  const well = able.filter((target) => restsUntil(target.id) === undefined);
+  const well = able.filter((target) => restsUntil(target) === undefined);
   const from = well.length > 0 ? well : firstAwake(able, restsUntil);
   const priority = Math.min(...from.map((target) => target.priority));
   const all = from.filter((target) => target.priority === priority);
@@ -114,11 +117,8 @@ export function chooseTarget(
 }
 
 /** Returns the targets whose rest ends first. */
-function firstAwake(
-  targets: readonly CompiledTarget[],
-  restsUntil: (id: string) => number | undefined,
-): readonly CompiledTarget[] {
-  const ends = targets.map(({ id }) => restsUntil(id) ?? 0);
+function firstAwake(targets: readonly CompiledTarget[], restsUntil: RestsUntil): readonly CompiledTarget[] {
+  const ends = targets.map((target) => restsUntil(target) ?? 0);
   const first = Math.min(...ends);
   return targets.filter((_, at) => ends[at] === first);
 }

@@ -11,8 +11,8 @@ import type { CountQueue } from './counting.ts';
 import type { FirstTokenTimes } from './first-token-times.ts';
 import type { Interruptions } from './interruptions.ts';
 import type { OpenAttempts } from './open-attempts.ts';
-import type { OutlierDetection } from './outlier-detection.ts';
 import type { OutputEstimates } from './output-estimates.ts';
+import type { PassiveHealth } from './passive-health.ts';
 
 /** A stream that ends when the credential of its caller is revoked or expires. */
 export interface RevocableStream {
@@ -27,7 +27,7 @@ export interface SessionServices {
   readonly estimates: OutputEstimates & {
     observe(model: string, route: string, outputTokens: number, durationMs: number): void;
   };
-  readonly health: OutlierDetection;
+  readonly health: PassiveHealth;
   readonly firstTokenTimes: FirstTokenTimes;
   readonly counts: CountQueue;
   readonly compares: (nowMs: number) => boolean;

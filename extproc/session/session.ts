@@ -12,7 +12,7 @@ import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
 import { admissionSteps } from './admission/steps.ts';
 import { LATE_ATTEMPT_MS } from './attempts.ts';
-import { brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
+import { beginningRest, brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
 import { firstTokenTimeoutMs, forward, forwardAttempt, timeFirstToken, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
@@ -246,7 +246,7 @@ export class Session {
     const forwarded = this.#forwarded;
     if (failed !== undefined && forwarded?.prepared !== undefined) {
       forwarded.failed = failed.cause;
-      out.push({ type: 'rest', target: forwarded.prepared.choice.target.id, ms: failed.restMs });
+      out.push({ type: 'rest', rest: beginningRest(failed, forwarded.prepared.choice) });
     }
   }
 

@@ -13,7 +13,7 @@ export function noteTarget(
       health.saw(note.target, note.well, now());
       break;
     case 'rest':
-      health.rest(note.target, note.ms, now());
+      health.rest(note.rest, now());
       break;
     case 'first-token':
       if (note.came) {

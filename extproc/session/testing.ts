@@ -18,8 +18,8 @@ import { drive } from './drive.ts';
 import { FirstTokenTimes } from './first-token-times.ts';
 import { Interruptions } from './interruptions.ts';
 import { OpenAttempts } from './open-attempts.ts';
-import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
+import { PassiveHealth } from './passive-health.ts';
 import type { SessionServices } from './services.ts';
 
 type Policy = Omit<GatewayPolicy, 'formatVersion' | 'version'>;
@@ -60,7 +60,7 @@ export function newRig(options: {
     verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
     store,
     estimates: new OutputEstimator(),
-    health: newOutlierDetection(),
+    health: new PassiveHealth(),
     firstTokenTimes: new FirstTokenTimes(),
     broken: new Interruptions(() => 1),
     counts: newCountQueue(),

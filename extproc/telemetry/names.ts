@@ -84,6 +84,11 @@ export const metric = {
     '{request}',
     'Requests that a backend did not answer completely, by failure',
   ),
+  backendResting: describe(
+    'tallygate.backend.resting',
+    '1',
+    '1 while at least one rule leaves a backend out after a failure, else 0',
+  ),
   alerts: describe('tallygate.quota.alerts', '{alert}', 'Thresholds of alertAt that what was spent of a key reached'),
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Streams that ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),

@@ -18,12 +18,15 @@ export interface ObservedSources {
   readonly usageLost: () => number;
   readonly usageExports: () => Iterable<ExportState>;
   readonly policyRefused: () => boolean;
+  readonly backends: () => Iterable<string>;
+  readonly restingBackends: () => Iterable<string>;
   /** Returns at most `count` quotas, those with the most keys first. */
   readonly keys: (count: number) => readonly QuotaKeys[];
 }
 
 /** Buckets in a scrape: four lines each. */
 const MAX_BUCKETS = 200;
+const MAX_BACKENDS = 1_000;
 
 /** `hashesKeys`: labels have the values of quota keys as SHA-256 only. */
 export function observeSources(table: MetricTable, sources: ObservedSources, hashesKeys: boolean): void {
@@ -38,9 +41,20 @@ export function observeSources(table: MetricTable, sources: ObservedSources, has
     plainCell([...sources.usageExports()].reduce((sum, { dropped }) => sum + dropped, 0)),
   ]);
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
+  table.gauge(metric.backendResting, () => backendCells(sources));
   observeKeys(table, sources);
   observeBuckets(table, sources, hashesKeys);
   observeServer(table, sources);
+}
+
+/** Those that rest come first, so that the bound leaves none of them out before others. */
+function backendCells({ backends, restingBackends }: ObservedSources): readonly SumCell[] {
+  const resting = new Set(restingBackends());
+  const all = [...new Set([...resting, ...backends()])].slice(0, MAX_BACKENDS);
+  return all.map((backend) => ({
+    attributes: { [attribute.backend]: backend },
+    value: resting.has(backend) ? 1 : 0,
+  }));
 }
 
 function observeKeys(table: MetricTable, { keys }: ObservedSources): void {

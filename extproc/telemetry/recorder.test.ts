@@ -210,6 +210,8 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     usageLost: () => 3,
     usageExports: () => [],
     policyRefused: () => true,
+    backends: () => ['app/openai', 'app/azure'],
+    restingBackends: () => ['app/azure', 'app/azure'],
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
       asked++;
@@ -219,6 +221,13 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
   assert.equal(sums('tallygate.journal.failing')[0]?.value, 1);
   assert.equal(sums('tallygate.policy.refused')[0]?.value, 1);
+  assert.deepEqual(
+    sums('tallygate.backend.resting').map(({ attributes, value }) => [attributes['tallygate.backend'], value]),
+    [
+      ['app/azure', 1],
+      ['app/openai', 0],
+    ],
+  );
   assert.deepEqual(sums('tallygate.quota.keys')[0], {
     attributes: { 'tallygate.quota': 'default/teams/hour' },
     value: 8,
@@ -263,6 +272,8 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
       usageLost: () => 0,
       usageExports: () => [],
       policyRefused: () => false,
+      backends: () => [],
+      restingBackends: () => [],
       keys: () => [],
     });
     const [cell] = (recorder.table.collect().find(({ description }) => description.name === 'tallygate.quota.spent')

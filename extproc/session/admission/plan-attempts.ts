@@ -56,10 +56,11 @@ function orderOfOthers(
   nowMs: number,
 ): readonly CompiledTarget[] {
   const { endpoint } = request.found!;
-  const { restsUntil, random, firstTokenTimes } = context;
+  const { random, firstTokenTimes } = context;
+  const restsUntil = (target: CompiledTarget) => context.restsUntil(target, facts.model);
   const most = rule.rule.failover!.attempts - attemptOf(request.header);
   let left = rule.targets.filter(
-    (target) => target.id !== first.id && isReachable(routes, target) && restsUntil(target.id) === undefined,
+    (target) => target.id !== first.id && isReachable(routes, target) && restsUntil(target) === undefined,
   );
   const weightsOf = weightsFor(rule, facts, firstTokenTimes, nowMs);
   const order: CompiledTarget[] = [];

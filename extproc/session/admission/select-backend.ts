@@ -35,8 +35,8 @@ export interface RoutingDecision {
 export interface BackendSelection {
   /** In [0, 1). */
   readonly random: () => number;
-  /** Returns when the rest of a target ends; undefined where it is healthy. */
-  readonly restsUntil: (target: string) => number | undefined;
+  /** Returns when the rest of a target ends, for the model that the client asks for. */
+  readonly restsUntil: (target: CompiledTarget, model: string) => number | undefined;
   readonly firstTokenTimes: FirstTokenTimes;
 }
 
@@ -75,7 +75,7 @@ export function selectBackend(
   const target = chooseTarget(
     rule.targets,
     ...servingTests(endpoint, facts),
-    restsUntil,
+    (each) => restsUntil(each, facts.model),
     random(),
     key,
     weightsFor(rule, facts, firstTokenTimes, nowMs),
@@ -138,7 +138,7 @@ export function hasOtherBackend(
   restsUntil: BackendSelection['restsUntil'],
 ): boolean {
   const able = ableTargets(rule.targets, ...servingTests(endpoint, facts));
-  return able.some(({ id }) => id !== target.id && restsUntil(id) === undefined);
+  return able.some((other) => other.id !== target.id && restsUntil(other, facts.model) === undefined);
 }
 
 /** Whether a rule or its backend names the model, so that no client has invented it. */

@@ -14,10 +14,12 @@ import {
   LOSS_MS,
   type SharedWindow,
 } from '../allowances.ts';
+import type { SharedRest } from '../rest-store.ts';
 import { ClusterShards } from './cluster-shards.ts';
 import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
 import { openRedis, type RedisClient } from './redis-client.ts';
 import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
+import { RedisRests } from './redis-rests.ts';
 import { ShardHealth } from './shard-health.ts';
 import type { StoreHealthState } from './store-health.ts';
 
@@ -56,6 +58,7 @@ interface PendingExchange {
 export class RedisAllowances implements AllowanceStore {
   readonly #options: RedisAllowancesOptions;
   readonly #client: RedisClient;
+  readonly #rests: RedisRests;
   readonly #health: ShardHealth;
   /** Undefined: a store of one shard. */
   readonly #shards: ClusterShards | undefined;
@@ -91,6 +94,7 @@ export class RedisAllowances implements AllowanceStore {
     this.#succeededMs = options.steadyMs();
     this.#probedMs = this.#succeededMs;
     this.#client = openRedis(options.config, options.random);
+    this.#rests = new RedisRests(this.#client, options.config.keyPrefix);
     this.#shards = this.#client instanceof Cluster ? new ClusterShards(this.#client) : undefined;
     this.#client.on('ready', () => this.#check());
     this.#client.on('+node', () => this.#check());
@@ -135,6 +139,12 @@ export class RedisAllowances implements AllowanceStore {
     if (this.#batch.push(exchange) === 1) {
       queueMicrotask(() => this.#send());
     }
+  }
+
+  /** See `RestStore`; resolves with undefined where the store does not answer. */
+  async exchangeRests(began: readonly SharedRest[]): Promise<readonly SharedRest[] | undefined> {
+    const isUsable = !this.#isClosed && !this.#isTooOld && this.#refused === undefined;
+    return isUsable ? await this.#rests.exchange(began) : undefined;
   }
 
   /** Notes that requests are decided without the store from now on. */

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
 import type { MemoryStore } from '../../memory.ts';
 import { memoryDefaults } from '../../memory-options.ts';
+import type { RestStore, SharedRest } from '../rest-store.ts';
 import { SharedQuotaStore } from '../shared-quota-store.ts';
 import type { RedisAllowances } from './redis-allowances.ts';
 import type { StoreCheck } from './redis-fault.ts';
@@ -34,7 +35,7 @@ export interface StoreSwitchOptions {
   readonly onExchange: (outcome: 'answered' | 'failed', latencyMs: number) => void;
 }
 
-export class StoreSwitch {
+export class StoreSwitch implements RestStore {
   readonly quotas: SharedQuotaStore;
   readonly #options: StoreSwitchOptions;
   #config: SharedStoreConfig | undefined;
@@ -79,6 +80,11 @@ export class StoreSwitch {
   /** Resolves once the store of the last `use` has answered or failed. */
   known(): Promise<void> {
     return this.#changing;
+  }
+
+  exchangeRests(began: readonly SharedRest[], done: (rests: readonly SharedRest[] | undefined) => void): void {
+    const exchanged = this.#redis?.exchangeRests(began) ?? Promise.resolve(undefined);
+    exchanged.then(done).catch(this.#options.onError);
   }
 
   async close(): Promise<void> {
