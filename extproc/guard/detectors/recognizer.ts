@@ -1,0 +1,24 @@
+import type { FoldedText } from './folded-text.ts';
+
+/** What a recognizer found, in indices of the folded text. */
+export interface Match {
+  start: number;
+  end: number;
+  score: number;
+}
+
+/** Recognizes one type of value around an anchor: a character that every such value contains. */
+export interface Recognizer {
+  readonly type: string;
+  /** The characters to look at; `0` stands for the first digit of a number. */
+  readonly anchors: string;
+  /** How many characters before its anchor a match may begin, at most CONTEXT_LENGTH. */
+  readonly reach: number;
+  /**
+   * Returns whether a match lies around the anchor, and sets it. Sets `match.start` before it reads
+   * past the anchor: if it then meets the end of the text, the text stays open from there.
+   */
+  recognize(text: FoldedText, anchor: number, match: Match): boolean;
+  /** Returns where a match can begin whose anchor comes after the end; `text.length` if nowhere. */
+  openTail?(text: FoldedText): number;
+}

@@ -1,0 +1,119 @@
+import { isDigit } from './characters.ts';
+import { CONTEXT_LENGTH, type Detector, type Finding } from './detector.ts';
+import { FoldedText } from './folded-text.ts';
+import type { Match, Recognizer } from './recognizer.ts';
+
+/** How far before `from` a match may begin to be folded with the same text as the last call. */
+const REUSE_UNITS = 64 * 1024;
+
+/** The text of the last call: a detector is called twice for each window of a stream. */
+const folded = new FoldedText();
+let foldedText = '';
+let foldedBase = 0;
+
+const found: Match = { start: 0, end: 0, score: 0 };
+
+/** Finds what any of its recognizers recognizes, in one pass over the anchors in the text. */
+export class RecognizingDetector implements Detector {
+  readonly #recognizers: readonly Recognizer[];
+  /** For each code, 1 + the index of its list in `#lists`; 0 if no recognizer looks at it. */
+  readonly #listOf = new Uint8Array(256);
+  readonly #lists: (readonly Recognizer[])[] = [];
+  readonly #reach: number;
+
+  /** Of matches with the same span, that of the earlier recognizer counts. */
+  constructor(recognizers: readonly Recognizer[]) {
+    this.#recognizers = recognizers;
+    this.#reach = Math.max(0, ...recognizers.map(({ reach }) => reach));
+    for (let code = 0; code < 128; code += 1) {
+      const character = isDigit(code) ? '0' : String.fromCharCode(code);
+      const list = recognizers.filter(({ anchors }) => anchors.includes(character));
+      if (list.length > 0) {
+        this.#lists.push(list);
+        this.#listOf[code] = this.#lists.length;
+      }
+    }
+  }
+
+  find(text: string, from: number, to: number, out: Finding[]): void {
+    fold(text, Math.max(0, from - CONTEXT_LENGTH));
+    const first = folded.indexOf(from);
+    const last = folded.indexOf(to);
+    const known = out.length;
+    for (let anchor = this.#nextAnchor(first - 1, last); anchor >= 0; anchor = this.#nextAnchor(anchor, last)) {
+      for (const { type, recognize } of this.#lists[this.#listOf[folded.codes[anchor]!]! - 1]!) {
+        if (recognize(folded, anchor, found) && found.start >= first && found.start < last) {
+          const { start, end, score } = found;
+          out.push({ type, start: folded.startOf(start), end: folded.endOf(end - 1), score });
+        }
+      }
+    }
+    if (out.length > known + 1) {
+      dropContained(out, known);
+    }
+  }
+
+  openFrom(text: string): number {
+    fold(text, 0);
+    folded.indexOf(text.length);
+    let open = folded.length;
+    for (const recognizer of this.#recognizers) {
+      open = Math.min(open, recognizer.openTail?.(folded) ?? open);
+    }
+    for (let anchor = this.#nextAnchor(-1, open); anchor >= 0; anchor = this.#nextAnchor(anchor, open)) {
+      for (const { recognize } of this.#lists[this.#listOf[folded.codes[anchor]!]! - 1]!) {
+        folded.touchedEnd = false;
+        found.start = anchor;
+        recognize(folded, anchor, found);
+        if (folded.touchedEnd) {
+          open = Math.min(open, found.start);
+        }
+      }
+    }
+    return folded.startOf(open);
+  }
+
+  /** Returns the next anchor of a match that may begin before `last`; -1 if there is none. */
+  #nextAnchor(after: number, last: number): number {
+    const limit = last + this.#reach;
+    let { codes, length } = folded;
+    let index = after + 1;
+    let inNumber = after >= 0 ? isDigit(codes[after]!) : isDigit(folded.at(index - 1));
+    for (; index < limit; index += 1) {
+      if (index >= length) {
+        if (!folded.has(index)) {
+          return -1;
+        }
+        ({ codes, length } = folded);
+      }
+      const code = codes[index]!;
+      const digit = code <= 0x39 && code >= 0x30;
+      if (this.#listOf[code] !== 0 && !(digit && inNumber)) {
+        return index;
+      }
+      inNumber = digit;
+    }
+    return -1;
+  }
+}
+
+function fold(text: string, base: number): void {
+  if (base >= foldedBase && base - foldedBase <= REUSE_UNITS && text === foldedText) {
+    return;
+  }
+  foldedText = text;
+  foldedBase = base;
+  folded.begin(text, base);
+}
+
+/** Sorts the findings after `known` by start, and removes those that lie inside another one. */
+function dropContained(out: Finding[], known: number): void {
+  const findings = out.splice(known).sort((a, b) => a.start - b.start || b.end - a.end);
+  let end = -1;
+  for (const finding of findings) {
+    if (finding.end > end) {
+      out.push(finding);
+      end = finding.end;
+    }
+  }
+}
