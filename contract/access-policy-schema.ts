@@ -49,7 +49,7 @@ const authenticator: z.ZodType<Authenticator> = z.discriminatedUnion('type', [
   }),
 ]);
 
-const principal = z
+export const principal = z
   .strictObject({
     tenant: text.exactOptional(),
     user: text.exactOptional(),

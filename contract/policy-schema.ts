@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { accessPolicy, apiKeyShard, signIn } from './access-policy-schema.ts';
 import { count, type Fields, text } from './fields.ts';
+import { guardrailPolicy } from './guardrails-schema.ts';
 import {
   type AmountOverride,
   type AttemptRoutes,
@@ -87,6 +88,7 @@ const rule = z.strictObject({
   targets: z.array(target),
   quotas: z.array(text),
   access: z.array(text),
+  guardrails: z.array(text).min(1).exactOptional(),
   requestLimits: z.strictObject({ inputTokens: count.exactOptional(), outputTokens: count.exactOptional() }),
   maxRequestBodyBytes: count,
   firstTokenTimeoutMs: count.exactOptional(),
@@ -104,6 +106,7 @@ const passthrough = z.strictObject({
   target: text,
   quotas: z.array(text),
   access: z.array(text),
+  guardrails: z.array(text).min(1).exactOptional(),
   maxRequestBodyBytes: count.exactOptional(),
 } satisfies Fields<Passthrough>);
 
@@ -270,6 +273,7 @@ const lineSchemas = {
   quota,
   accessPolicy,
   apiKeyShard,
+  guardrailPolicy,
   rule,
   passthrough,
   virtualHost,

@@ -33,6 +33,7 @@ export function policyLines({
   quotas,
   accessPolicies,
   apiKeyShards,
+  guardrailPolicies = [],
 }: Omit<GatewayPolicy, 'formatVersion' | 'version'>): readonly string[] {
   const rules = new Numbers<Rule>('rule');
   const passthrough = new Numbers<Passthrough>('passthrough');
@@ -44,6 +45,7 @@ export function policyLines({
     ...quotas.map((each) => `{"quota":${jsonOf(each)}}`),
     ...accessPolicies.map((each) => `{"accessPolicy":${jsonOf(each)}}`),
     ...apiKeyShards.map((each) => `{"apiKeyShard":${jsonOf(each)}}`),
+    ...guardrailPolicies.map((each) => `{"guardrailPolicy":${jsonOf(each)}}`),
     ...rules.lines,
     ...passthrough.lines,
     ...virtualHostLines,

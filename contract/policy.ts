@@ -6,6 +6,7 @@
  */
 
 import type { AccessPolicy, ApiKeyShard, SignIn } from './access-policy.ts';
+import type { GuardrailPolicy } from './guardrails.ts';
 import type { ModelPrices, PriceChange, TokenWeight } from './tokens.ts';
 
 export const POLICY_FORMAT_VERSION = 6;
@@ -47,6 +48,8 @@ export interface GatewayPolicy {
   readonly quotas: readonly Quota[];
   readonly accessPolicies: readonly AccessPolicy[];
   readonly apiKeyShards: readonly ApiKeyShard[];
+  /** Absent: none. */
+  readonly guardrailPolicies?: readonly GuardrailPolicy[];
 }
 
 /** One listener and host name. Its rules are the union of all routes attached there. */
@@ -82,6 +85,8 @@ export interface Rule {
   readonly quotas: readonly string[];
   /** Names of the access policies that apply, from the Gateway down. All must admit a request. */
   readonly access: readonly string[];
+  /** Names of the guardrail policies that apply, from the Gateway down; absent: none. */
+  readonly guardrails?: readonly string[];
   /** Limits on a single request: the smallest of all policies that apply. */
   readonly requestLimits: { readonly inputTokens?: number; readonly outputTokens?: number };
   /** Larger request bodies are refused with 413. */
@@ -163,6 +168,8 @@ export interface Passthrough {
   readonly quotas: readonly string[];
   /** Names of the access policies that apply, from the Gateway down. All must admit a request. */
   readonly access: readonly string[];
+  /** Names of the guardrail policies that apply, from the Gateway down; absent: none. */
+  readonly guardrails?: readonly string[];
   /** Larger request bodies are refused with 413. */
   readonly maxRequestBodyBytes?: number;
 }

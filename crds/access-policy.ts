@@ -1,5 +1,6 @@
 /** AIAccessPolicy: who may call, and which models, attached to a Gateway, a route or a rule. */
 import { z } from 'zod';
+import { principal } from './principal.ts';
 import {
   claimName,
   dnsLabel,
@@ -199,24 +200,6 @@ const authenticator = withRules(authenticatorFields, [
   unionMember<AuthenticatorFields>('ClientCertificate', 'clientCertificate'),
   unionMember<AuthenticatorFields>('OIDC', 'oidc'),
 ]);
-
-const principal = withRules(
-  z
-    .object({
-      tenant: z.string().min(1).max(256).optional(),
-      user: z.string().min(1).max(256).optional(),
-      group: z.string().min(1).max(256).optional(),
-      authenticated: z.literal(true).meta({ description: 'Every caller.' }).optional(),
-    })
-    .meta({ description: 'Matches a caller that has all the members.' }),
-  [
-    {
-      cel: 'has(self.tenant) || has(self.user) || has(self.group) || has(self.authenticated)',
-      message: 'at least one of tenant, user, group and authenticated must be set',
-      holds: ({ tenant, user, group, authenticated }) => (tenant ?? user ?? group ?? authenticated) !== undefined,
-    },
-  ],
-);
 
 const allowRule = z
   .object({

@@ -27,6 +27,7 @@ export const conditions = {
       'AIBackend',
       'AIQuotaPolicy (each ancestor)',
       'AIAccessPolicy (each ancestor)',
+      'AIGuardrailPolicy (each ancestor)',
     ],
     description: 'The object is valid and part of the configuration.',
     reasons: {
@@ -54,6 +55,7 @@ export const conditions = {
       'AIBackend',
       'AIQuotaPolicy (each ancestor, with `notify`)',
       'AIAccessPolicy (each ancestor)',
+      'AIGuardrailPolicy (each ancestor)',
     ],
     description: 'Every object that this one refers to exists, is permitted and is usable.',
     reasons: {
@@ -65,7 +67,7 @@ export const conditions = {
       ServiceNotFound: isFalse('The Service does not exist.'),
       SecretNotFound: isFalse('The Secret or ConfigMap does not exist.'),
       InvalidSecret: isFalse('The key is missing in the Secret or ConfigMap, or its value is not usable.'),
-      DestinationNotAllowed: isFalse('A webhook is not an allowed destination; no alert is sent there.'),
+      DestinationNotAllowed: isFalse('A webhook or the service of a detector is not an allowed destination.'),
       KeysNotFetched: isFalse(
         'The public keys of an issuer are not fetched; the message says whether earlier ones are in use.',
       ),
@@ -89,7 +91,12 @@ export const conditions = {
     },
   },
   Programmed: {
-    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)', 'AIAccessPolicy (each ancestor)'],
+    on: [
+      'AIGatewayRoute (each parent)',
+      'AIQuotaPolicy (each ancestor)',
+      'AIAccessPolicy (each ancestor)',
+      'AIGuardrailPolicy (each ancestor)',
+    ],
     description:
       'The sidecar of every ready proxy pod of the Gateway has applied the current state of the object. Only in a cluster.',
     reasons: {
@@ -101,7 +108,12 @@ export const conditions = {
     },
   },
   Enforcing: {
-    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)', 'AIAccessPolicy (each ancestor)'],
+    on: [
+      'AIGatewayRoute (each parent)',
+      'AIQuotaPolicy (each ancestor)',
+      'AIAccessPolicy (each ancestor)',
+      'AIGuardrailPolicy (each ancestor)',
+    ],
     description:
       "The configuration of every proxy's Envoy was verified: it sends each request of the object through Tallygate. Only in a cluster.",
     reasons: {
@@ -134,6 +146,15 @@ export const conditions = {
   'tallygate.dev/AIAccessPolicyAffected': {
     on: ['AIGatewayRoute (each parent)'],
     description: 'Access policies apply to the route.',
+    reasons: {
+      PolicyAffected: isTrue(
+        'A policy of this kind applies to at least one rule of the route; the message names the policies.',
+      ),
+    },
+  },
+  'tallygate.dev/AIGuardrailPolicyAffected': {
+    on: ['AIGatewayRoute (each parent)'],
+    description: 'Guardrail policies apply to the route.',
     reasons: {
       PolicyAffected: isTrue(
         'A policy of this kind applies to at least one rule of the route; the message names the policies.',

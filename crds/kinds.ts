@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type AccessPolicySpec, accessPolicySpec } from './access-policy.ts';
 import { type BackendSpec, backendSpec } from './backend.ts';
+import { type GuardrailPolicySpec, guardrailPolicySpec } from './guardrail-policy.ts';
 import { type QuotaPolicySpec, quotaPolicySpec } from './quota-policy.ts';
 import { type RouteSpec, routeSpec } from './route.ts';
 import { dnsLabel, objectName } from './schema.ts';
@@ -74,6 +75,14 @@ export const kindsByName = {
     status: 'ancestors',
     page: 'access-policy',
   },
+  AIGuardrailPolicy: {
+    kind: 'AIGuardrailPolicy',
+    plural: 'aiguardrailpolicies',
+    shortName: 'aigp',
+    spec: guardrailPolicySpec,
+    status: 'ancestors',
+    page: 'guardrail-policy',
+  },
 } as const satisfies Readonly<Record<string, KindDefinition>>;
 
 export type KindName = keyof typeof kindsByName;
@@ -89,3 +98,4 @@ export type AIGatewayRoute = KubernetesObject<RouteSpec>;
 export type AIBackend = KubernetesObject<BackendSpec>;
 export type AIQuotaPolicy = KubernetesObject<QuotaPolicySpec>;
 export type AIAccessPolicy = KubernetesObject<AccessPolicySpec>;
+export type AIGuardrailPolicy = KubernetesObject<GuardrailPolicySpec>;

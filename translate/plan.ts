@@ -33,6 +33,8 @@ export interface Plan {
   readonly wantedTokens: readonly WantedToken[];
   /** Where alerts about budgets are sent, sorted by policy. */
   readonly webhooks: readonly Webhook[];
+  /** What extproc needs to reach the services of guardrails, sorted by id. */
+  readonly detectorSecrets: readonly DetectorSecret[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
   readonly problems: readonly Problem[];
@@ -45,6 +47,12 @@ export interface Webhook {
   readonly url: string;
   /** `whsec_…` */
   readonly secret: SecretText;
+}
+
+/** A secret value that the policy names by its id; see `DetectorService`. Never print or log it. */
+export interface DetectorSecret {
+  readonly id: string;
+  readonly value: SecretText;
 }
 
 /** Resources of Envoy's v3 API in JSON form, sorted by name. */

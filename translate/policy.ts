@@ -14,6 +14,7 @@ import { accessEverywhere, accessNames, accessOf, policiesInUse } from './link/a
 import { isUnproven } from './link/access-problems.ts';
 import { apiKeyShards } from './link/api-keys.ts';
 import type { LinkedBackend } from './link/backends.ts';
+import { guardrailsOf } from './link/guardrails.ts';
 import type { GatewayListener } from './link/listeners.ts';
 import type { CompiledQuotas } from './link/quota-bounds.ts';
 import { quotaPolicyKind } from './link/quotas.ts';
@@ -37,6 +38,7 @@ interface PolicyInput {
 export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
   const { virtualHosts, routeNames, unmatched, backends, policies } = input;
   const inUse = policiesInUse(virtualHosts, policies);
+  const guardrails = guardrailsOf(inUse);
   const content = {
     virtualHosts: [
       ...virtualHosts.map((virtualHost) => ({
@@ -53,6 +55,7 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
     quotas: quotasOf(inUse).flatMap(({ quotas }) => quotas),
     accessPolicies: accessOf(inUse).map(({ policy }) => policy),
     apiKeyShards: apiKeyShards(accessOf(inUse).flatMap(({ accepted }) => accepted)),
+    ...(guardrails.length > 0 && { guardrailPolicies: guardrails }),
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
   for (const line of policyLines(content)) {
@@ -97,6 +100,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     targets: isOpen(listener, policies) ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
     access: accessNames(policies),
+    ...guardrailNames(policies),
     requestLimits: {
       ...(inputTokens !== undefined && { inputTokens }),
       ...(outputTokens !== undefined && { outputTokens }),
@@ -138,6 +142,7 @@ function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthro
     target: passthrough.target.target.id,
     quotas: quotaIds(policies),
     access: accessNames(policies),
+    ...guardrailNames(policies),
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
   };
 }
@@ -148,6 +153,11 @@ function quotasOf(policies: readonly AttachedPolicy[]): readonly CompiledQuotas[
 
 function quotaIds(policies: readonly AttachedPolicy[]): readonly string[] {
   return quotasOf(policies).flatMap(({ quotas }) => quotas.map(({ id }) => id));
+}
+
+function guardrailNames(policies: readonly AttachedPolicy[]): Pick<Rule, 'guardrails'> {
+  const guardrails = guardrailsOf(policies).map(({ name }) => name);
+  return guardrails.length === 0 ? {} : { guardrails };
 }
 
 function smallest(policies: readonly AttachedPolicy[], limit: 'inputTokens' | 'outputTokens'): number | undefined {

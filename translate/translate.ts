@@ -13,6 +13,7 @@ import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
 import { browserLoginOf, jwksSources } from './link/access-in-use.ts';
 import { wantedTokens } from './link/backends.ts';
+import { detectorSecretsInUse } from './link/guardrails.ts';
 import { link } from './link/link.ts';
 import { standaloneListeners } from './link/listeners.ts';
 import { webhooksInUse } from './link/quotas.ts';
@@ -65,6 +66,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
     jwksSources: jwksSources(virtualHosts, policies),
     wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
+    detectorSecrets: detectorSecretsInUse(virtualHosts, policies),
     statuses,
     problems: context.diagnostics.sorted(),
   };

@@ -11,6 +11,7 @@ import type {
   AIAccessPolicy,
   AIBackend,
   AIGatewayRoute,
+  AIGuardrailPolicy,
   AIQuotaPolicy,
   KubernetesObject,
   Metadata,
@@ -76,6 +77,7 @@ export interface World {
   readonly backends: readonly Located<AIBackend>[];
   readonly quotaPolicies: readonly Located<AIQuotaPolicy>[];
   readonly accessPolicies: readonly Located<AIAccessPolicy>[];
+  readonly guardrailPolicies: readonly Located<AIGuardrailPolicy>[];
   readonly secrets: readonly Located<Secret>[];
   /** The Secrets with the label of API keys. */
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];

@@ -4,6 +4,7 @@
  * same as before.
  */
 import type { AccessPolicy, ApiKeyShard, SignIn } from '../../contract/access-policy.ts';
+import type { GuardrailPolicy } from '../../contract/guardrails.ts';
 import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
 import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
@@ -87,6 +88,7 @@ class PolicyParts {
   readonly #quotas: Quota[] = [];
   readonly #accessPolicies: AccessPolicy[] = [];
   readonly #apiKeyShards: ApiKeyShard[] = [];
+  readonly #guardrailPolicies: GuardrailPolicy[] = [];
   readonly #rules: Rule[] = [];
   readonly #passthrough: Passthrough[] = [];
   readonly #virtualHosts: OpenVirtualHost[] = [];
@@ -115,6 +117,9 @@ class PolicyParts {
         return;
       case 'apiKeyShard':
         this.#apiKeyShards.push(line.value);
+        return;
+      case 'guardrailPolicy':
+        this.#guardrailPolicies.push(line.value);
         return;
       case 'rule':
         this.#rules.push(line.value);
@@ -146,6 +151,7 @@ class PolicyParts {
       quotas: this.#quotas,
       accessPolicies: this.#accessPolicies,
       apiKeyShards: this.#apiKeyShards,
+      guardrailPolicies: this.#guardrailPolicies,
     };
   }
 

@@ -7,7 +7,7 @@ import type { ClientPolicySpec, SecurityPolicySpec, TrafficPolicySpec } from '..
 import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
 import type { Reach } from '../link/destinations.ts';
-import type { Json, ObjectStatus, Webhook } from '../plan.ts';
+import type { DetectorSecret, Json, ObjectStatus, Webhook } from '../plan.ts';
 import type { Problem } from '../problem.ts';
 import type { SecretText, World } from '../world.ts';
 
@@ -88,6 +88,8 @@ export interface ClusterPlan {
   readonly wantedTokens: readonly WantedToken[];
   /** Where alerts about budgets are sent, sorted by policy. */
   readonly webhooks: readonly Webhook[];
+  /** What the sidecars need to reach the services of guardrails, sorted by id. */
+  readonly detectorSecrets: readonly DetectorSecret[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];

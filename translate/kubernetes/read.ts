@@ -98,13 +98,16 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy } = kindsByName;
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy, AIGuardrailPolicy } = kindsByName;
+
+const unreadRule = { name: 'unread', detect: { type: 'PromptInjection' }, action: { type: 'Monitor' } };
 
 const readers: readonly ManifestReader[] = [
   specReader(GROUP, AIGatewayRoute.kind, AIGatewayRoute.spec, (world, object) => world.routes.push(object)),
   specReader(GROUP, AIBackend.kind, AIBackend.spec, (world, object) => world.backends.push(object)),
   specReader(GROUP, AIQuotaPolicy.kind, AIQuotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
-  accessPolicyReader(),
+  closingReader(AIAccessPolicy, {}, (world, object) => world.accessPolicies.push(object)),
+  closingReader(AIGuardrailPolicy, { rules: [unreadRule] }, (world, object) => world.guardrailPolicies.push(object)),
   specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
   specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
     world.referenceGrants.push(object),
@@ -136,22 +139,25 @@ const readers: readonly ManifestReader[] = [
 
 /**
  * A policy that this version cannot read, of a newer CRD, still closes its targets: the compilation
- * of a refused policy admits nobody.
+ * of a refused policy lets nothing pass. `rest`: valid members that nothing reads.
  */
-function accessPolicyReader(): ManifestReader {
-  const { kind, spec } = AIAccessPolicy;
-  const reader = specReader(GROUP, kind, spec, (world, object) => world.accessPolicies.push(object));
+function closingReader<S extends z.ZodType>(
+  { kind, spec }: { readonly kind: string; readonly spec: S },
+  rest: UntypedObject,
+  put: (world: ClusterDraft, object: { readonly metadata: Metadata; readonly spec: z.output<S> }) => void,
+): ManifestReader {
+  const reader = specReader(GROUP, kind, spec, put);
   return {
     ...reader,
     read(head, object) {
       const readable = reader.read(head, object);
-      const closed = spec.safeParse({ targetRefs: record(object.spec)['targetRefs'] }).data;
+      const closed = spec.safeParse({ ...rest, targetRefs: record(object.spec)['targetRefs'] }).data;
       if (readable !== undefined || closed === undefined) {
         return readable;
       }
       return (world) => {
         world.refused.push({ group: GROUP, kind, namespace: head.namespace, name: head.name });
-        world.accessPolicies.push({ metadata: head, spec: closed });
+        put(world, { metadata: head, spec: closed });
       };
     },
   };

@@ -2,6 +2,7 @@
  * Returns the Secrets, ConfigMaps and Services that resources refer to, so that no others are read.
  */
 import type { BackendSpec } from '../../crds/backend.ts';
+import type { DetectSpec } from '../../crds/guardrail-detector.ts';
 import { GROUP } from '../../crds/schema.ts';
 import { compare } from '../object-names.ts';
 import { indexResources } from '../resource-index.ts';
@@ -21,7 +22,12 @@ function credentialSecret(credential: BackendSpec['credential']) {
   );
 }
 
-/** Returns the references of AIBackends and AIQuotaPolicies that are permitted. */
+/** Returns what a detector says about its service. */
+function serviceOf({ presidio, webhook, openAIModeration, lakera, model }: DetectSpec) {
+  return presidio ?? webhook ?? openAIModeration ?? lakera ?? model;
+}
+
+/** Returns the references of AIBackends and policies that are permitted. */
 export function referencesOf(world: World): References {
   const resources = indexResources(world);
   const found = { Secret: new Set<string>(), ConfigMap: new Set<string>(), Service: new Set<string>() };
@@ -51,6 +57,18 @@ export function referencesOf(world: World): References {
       const { name, namespace = metadata.namespace } = webhook?.secretRef ?? { name: '' };
       if (name !== '' && resources.permits(from, { group: '', kind: 'Secret', namespace, name })) {
         found.Secret.add(`${namespace}/${name}`);
+      }
+    }
+  }
+  for (const { metadata, spec } of world.guardrailPolicies) {
+    for (const { detect } of spec.rules) {
+      const { secretRef, tls } = serviceOf(detect) ?? {};
+      const secrets = [secretRef?.name, tls?.clientCertificateRef?.name].filter((name) => name !== undefined);
+      for (const name of secrets) {
+        found.Secret.add(`${metadata.namespace}/${name}`);
+      }
+      if (tls?.caCertificateRef !== undefined) {
+        found.ConfigMap.add(`${metadata.namespace}/${tls.caCertificateRef.name}`);
       }
     }
   }

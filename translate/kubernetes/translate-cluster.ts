@@ -9,6 +9,7 @@ import type { DeploymentMode } from '../deployment-mode.ts';
 import { jwksSources } from '../link/access-in-use.ts';
 import { type LinkedBackend, wantedTokens } from '../link/backends.ts';
 import { corsOf } from '../link/cors.ts';
+import { detectorSecretsInUse } from '../link/guardrails.ts';
 import { link } from '../link/link.ts';
 import { kubernetesListeners } from '../link/listeners.ts';
 import { webhooksInUse } from '../link/quotas.ts';
@@ -69,6 +70,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     jwksSources: jwksSources(virtualHosts, policies),
     wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
+    detectorSecrets: detectorSecretsInUse(virtualHosts, policies),
     statuses: withLogins(
       withRetries(statusesOf(linked, context), virtualHosts, routeContext),
       virtualHosts,

@@ -1,4 +1,7 @@
-/** Decides where the author of a policy may make the controller, or `tallygate run`, connect to. */
+/**
+ * Decides where the author of a policy may make the controller, `tallygate run` or extproc connect
+ * to.
+ */
 import { GROUP } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import { referenceGrantHint } from '../resource-index.ts';
@@ -12,7 +15,7 @@ export interface UrlFault {
 
 /** The policy that names a URL, and the words for what the URL is. */
 export interface UrlUser {
-  readonly kind: 'AIAccessPolicy' | 'AIQuotaPolicy';
+  readonly kind: 'AIAccessPolicy' | 'AIGuardrailPolicy' | 'AIQuotaPolicy';
   readonly namespace: string;
   readonly example: string;
   /** As in "use the issuer's public host". */

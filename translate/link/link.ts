@@ -13,6 +13,8 @@ import { accessWithinBounds } from './access-bounds.ts';
 import { reportLogins, reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import { reportCors } from './cors.ts';
+import { guardrailsWithinBounds } from './guardrail-bounds.ts';
+import { guardrailPolicyKind } from './guardrails.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
 import { quotasWithinBounds } from './quota-bounds.ts';
@@ -58,5 +60,9 @@ function linkPolicies(world: World, scope: TargetScope, context: TranslationCont
   return [
     quotasWithinBounds(attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context), context.diagnostics),
     accessWithinBounds(attachPolicies(accessPolicyKind, world.accessPolicies, scope, context), context.diagnostics),
+    guardrailsWithinBounds(
+      attachPolicies(guardrailPolicyKind, world.guardrailPolicies, scope, context),
+      context.diagnostics,
+    ),
   ].flat();
 }

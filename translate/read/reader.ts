@@ -15,6 +15,7 @@ export function emptyDraft(): Draft {
     backends: [],
     quotaPolicies: [],
     accessPolicies: [],
+    guardrailPolicies: [],
     secrets: [],
     apiKeySecrets: [],
     configMaps: [],
