@@ -114,18 +114,27 @@ const retries = z
       'Retries before the provider has started to respond: after failed connections and refused streams. Default: one retry. Bodies over 1 MiB are never retried.',
   });
 
+const failoverCauses = z
+  .array(z.enum(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']))
+  .min(1)
+  .max(4);
+
 const failover = z
   .object({
-    on: z
-      .array(z.enum(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']))
-      .min(1)
-      .max(4)
+    on: failoverCauses
       .meta({
         'x-kubernetes-list-type': 'set',
         description:
           'What makes a backend rest. ConnectFailure: no connection. 5xx: a status from 500 on, or no response. RateLimited: 429. FirstTokenTimeout: timeouts.firstToken has passed.',
       })
       .default(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']),
+    true: failoverCauses
+      .meta({
+        'x-kubernetes-list-type': 'set',
+        description:
+          'Do not write this field. kubectl and Helm read an unquoted `on` in YAML as `true`; Tallygate takes it for `on`.',
+      })
+      .optional(),
     attempts: z.int32().min(2).max(10).default(3).meta({
       description:
         'How often one request may be sent to a backend in all: within the request, and by the own count of the client (x-stainless-retry-count of the official clients).',
@@ -135,6 +144,7 @@ const failover = z
         'How long a failed backend rests. A Retry-After of the provider, or the reset of its spent rate limit, comes first; at most one hour.',
     }),
   })
+  .transform(({ true: unquoted, ...fields }) => ({ ...fields, on: unquoted ?? fields.on }))
   .meta({
     description:
       'A failed backend rests at once, and another one serves the request before the client gets a byte. In a cluster, and where the response has begun, the error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.',

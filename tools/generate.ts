@@ -23,7 +23,9 @@ function write(path: string, text: string): void {
 
 for (const definition of kinds) {
   const header = `# Generated from crds/${definition.page}.ts by \`make generate\`. Do not edit.\n`;
-  const yaml = stringify(customResourceDefinition(definition), { aliasDuplicateObjects: false, lineWidth: 0 });
+  // Helm reads YAML 1.1, in which an unquoted `on` is true.
+  const options = { version: '1.1', aliasDuplicateObjects: false, lineWidth: 0 } as const;
+  const yaml = stringify(customResourceDefinition(definition), options);
   write(`crds/${definition.plural}.yaml`, header + yaml);
   // Helm packs only files of the chart's own folder.
   write(`charts/tallygate/files/crds/${definition.plural}.yaml`, header + yaml);
