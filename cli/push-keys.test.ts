@@ -82,7 +82,8 @@ function keySecret(index: number, generation = 0) {
 }
 
 function policyOf(keys: readonly AddToWorld[]) {
-  const world = clusterWorld([...objects, ...keys], { namespaces: new Map([['app', {}]]), services: new Map() });
+  const facts = { namespaces: new Map([['app', {}]]), services: new Map(), patchPolicies: { verdicts: new Map() } };
+  const world = clusterWorld([...objects, ...keys], facts);
   const options = {
     extprocSocket: '/run/tallygate/extproc.sock',
     identityNamespaces: [],

@@ -52,6 +52,13 @@ export const securityPolicies: Resource = {
   plural: 'securitypolicies',
 };
 
+/** The one kind that a cluster may lack. */
+export const patchPolicies: Resource = {
+  apiVersion: ENVOY_GATEWAY,
+  kind: 'EnvoyPatchPolicy',
+  plural: 'envoypatchpolicies',
+};
+
 /** Generated kinds in the order of writing: an object comes before those that refer to it. */
 export const generatedResources: readonly Resource[] = [
   configMaps,
@@ -63,4 +70,5 @@ export const generatedResources: readonly Resource[] = [
   trafficPolicies,
   securityPolicies,
   httpRoutes,
+  patchPolicies,
 ];

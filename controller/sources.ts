@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { API_KEY_LABEL } from '../contract/api-key.ts';
 import type { Log } from '../runtime/log.ts';
-import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
+import type { ClusterWorld, PatchVerdict } from '../translate/kubernetes/plan.ts';
 import {
   type AddToWorld,
   clusterWorld,
@@ -20,7 +20,9 @@ import { type Informer, startInformer } from './api/informer.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 import { type GatewayFacts, PROXY_POD_SELECTOR, type ProxyPod, proxyPod } from './observe/fleets.ts';
+import { patchVerdict } from './observe/patch-verdicts.ts';
 import { type UserPolicy, userPolicy } from './observe/user-policies.ts';
+import { newReferencedObjects, type ReferencedObjects } from './referenced-objects.ts';
 import * as resources from './resources.ts';
 
 /** Gateways of other implementations are ignored. */
@@ -86,6 +88,7 @@ class WatchedSources implements ClusterSources {
   readonly #services: Collection<readonly string[]>;
   readonly #pods: Collection<ProxyPod>;
   readonly #userExtensions: Collection<UserPolicy>;
+  readonly #patches: Collection<KubeObject>;
   readonly #managed: ReadonlyMap<string, Collection<KubeObject>>;
   readonly #referenced: {
     readonly Secret: ReferencedObjects;
@@ -131,6 +134,7 @@ class WatchedSources implements ClusterSources {
     this.#managed = new Map(
       resources.generatedResources.map((resource) => [resource.kind, this.#followManaged(resource)]),
     );
+    this.#patches = this.#managed.get(resources.patchPolicies.kind)!;
     const { client, log } = options;
     this.#referenced = {
       Secret: newReferencedObjects(resources.secrets, client, this.#worldChanged, log),
@@ -141,7 +145,7 @@ class WatchedSources implements ClusterSources {
   missing(): readonly string[] {
     return [
       ...this.#collections()
-        .filter(({ synced }) => !synced())
+        .filter((each) => !each.synced() && !(each === this.#patches && each.unavailable() !== undefined))
         .map(({ kind }) => kind),
       ...Object.values(this.#referenced).flatMap((objects) => objects.missing()),
     ];
@@ -214,6 +218,15 @@ class WatchedSources implements ClusterSources {
   readonly #rewritten = (before?: ReadObject, after?: ReadObject): void =>
     isSameContent(before?.object, after?.object) ? this.#observedChanged() : this.#worldChanged();
 
+  /** A rule fails over within a request only if Envoy Gateway has applied its patches. */
+  readonly #patched = (before?: KubeObject, after?: KubeObject): void => {
+    if (before === undefined || !isDeepStrictEqual(patchVerdict(before), after && patchVerdict(after))) {
+      this.#worldChanged();
+    } else {
+      this.#observedChanged();
+    }
+  };
+
   #read(resource: Resource): Collection<ReadObject> {
     return this.#follow(resource, this.#namespaces, {
       changed: this.#rewritten,
@@ -245,7 +258,7 @@ class WatchedSources implements ClusterSources {
     const namespaces = resource.kind === 'ConfigMap' ? this.#proxyNamespaces : this.#namespaces;
     return this.#follow(resource, namespaces, {
       labelSelector: MANAGED_SELECTOR,
-      changed: this.#observedChanged,
+      changed: resource === resources.patchPolicies ? this.#patched : this.#observedChanged,
       keep: (object) => object,
     });
   }
@@ -291,7 +304,20 @@ class WatchedSources implements ClusterSources {
     return {
       namespaces: new Map([...this.#namespaceLabels.entries()].map(([key, labels]) => [key.slice(1), labels])),
       services: this.services(),
+      patchPolicies: this.#patchPolicies(),
     };
+  }
+
+  #patchPolicies(): ClusterWorld['patchPolicies'] {
+    const unavailable = this.#patches.unavailable();
+    const verdicts = new Map<string, PatchVerdict>();
+    for (const [key, object] of this.#patches.entries()) {
+      const verdict = patchVerdict(object);
+      if (verdict !== undefined) {
+        verdicts.set(key, verdict);
+      }
+    }
+    return { ...(unavailable !== undefined && { unavailable }), verdicts };
   }
 }
 
@@ -320,6 +346,8 @@ type CollectionOptions<T> = Pick<Parameters<typeof startInformer<T>>[0], 'keep' 
 interface Collection<T> {
   readonly kind: string;
   synced(): boolean;
+  /** Why nothing can be read; undefined: all can. */
+  unavailable(): ClusterWorld['patchPolicies']['unavailable'];
   get(key: string): T | undefined;
   items(): Iterable<T>;
   entries(): Iterable<readonly [string, T]>;
@@ -330,6 +358,12 @@ function newCollection<T>(kind: string, informers: readonly Informer<T>[]): Coll
   return {
     kind,
     synced: () => informers.every(({ synced }) => synced),
+    unavailable: () =>
+      informers.some(({ absent }) => absent)
+        ? 'NotInstalled'
+        : informers.some(({ refused }) => refused)
+          ? 'NotPermitted'
+          : undefined,
     get: (key) => informers.map(({ items }) => items.get(key)).find((item) => item !== undefined),
     items: () => informers.flatMap(({ items }) => [...items.values()]),
     entries: () => informers.flatMap(({ items }) => [...items]),
@@ -338,48 +372,5 @@ function newCollection<T>(kind: string, informers: readonly Informer<T>[]): Coll
         informer.close();
       }
     },
-  };
-}
-
-interface ReferencedObjects {
-  /** Replaces the set of watched objects, as `NAMESPACE/NAME`. */
-  want(keys: readonly string[]): void;
-  missing(): readonly string[];
-  additions(): readonly AddToWorld[];
-}
-
-/** Watches single objects by name: users' Secrets without the label of API keys are not listed. */
-function newReferencedObjects(
-  resource: Resource,
-  client: KubeClient,
-  changed: () => void,
-  log: Log,
-): ReferencedObjects {
-  const informers = new Map<string, Informer<AddToWorld>>();
-  return {
-    want(keys) {
-      const wanted = new Set(keys);
-      for (const [key, informer] of informers) {
-        if (wanted.has(key)) {
-          continue;
-        }
-        informer.close();
-        informers.delete(key);
-      }
-      for (const key of wanted) {
-        if (informers.has(key)) {
-          continue;
-        }
-        const [namespace = '', name = ''] = key.split('/');
-        const fieldSelector = `metadata.name=${name}`;
-        informers.set(
-          key,
-          startInformer({ client, resource, namespace, fieldSelector, keep: readObject, changed, log }),
-        );
-      }
-    },
-    missing: () =>
-      [...informers].filter(([, { synced, refused }]) => !synced && !refused).map(([key]) => `${resource.kind} ${key}`),
-    additions: () => [...informers.values()].flatMap(({ items }) => [...items.values()]),
   };
 }

@@ -195,6 +195,22 @@ export const conditions = {
       ),
     },
   },
+  'tallygate.dev/FailoverWithinRequest': {
+    on: ['AIGatewayRoute (each parent)'],
+    description:
+      "Whether a request goes on to the next backend itself, in every rule with `failover`. Otherwise, the client's own retry reaches it. Absent: no rule has `failover` and several backends. Only in a cluster.",
+    reasons: {
+      Patched: isTrue('Envoy Gateway has applied the generated EnvoyPatchPolicies.'),
+      PatchesDisabled: isFalse(
+        'Envoy Gateway does not allow EnvoyPatchPolicies (`extensionApis.enableEnvoyPatchPolicy`).',
+      ),
+      PatchesUnavailable: isFalse(
+        'The cluster does not have EnvoyPatchPolicies, or the controller may not list them; the message has the fix.',
+      ),
+      PatchRefused: isFalse('Envoy Gateway could not apply an EnvoyPatchPolicy; the message has the cause.'),
+      Pending: isUnknown('Envoy Gateway has not applied the EnvoyPatchPolicies yet.'),
+    },
+  },
   'tallygate.dev/LoginDisabled': {
     on: ['AIAccessPolicy (each ancestor)'],
     description: 'Browsers cannot log in on a listener of the Gateway. Absent: they can. Only in a cluster.',

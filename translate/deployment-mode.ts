@@ -14,6 +14,8 @@ export type DeploymentMode =
       readonly identityNamespaces: readonly string[];
       /** Whether all proxies count in one store. */
       readonly sharesQuotas: boolean;
+      /** Whether the cluster has EnvoyPatchPolicies, which failover within a request needs. */
+      readonly hasPatchPolicies: boolean;
     } & ClusterFacts);
 
 export interface ClusterFacts {

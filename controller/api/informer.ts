@@ -41,6 +41,8 @@ export interface Informer<T> {
   readonly synced: boolean;
   /** The server denies access, so the content of the collection is unknown. */
   readonly refused: boolean;
+  /** The server does not have the kind. */
+  readonly absent: boolean;
   close(): void;
 }
 
@@ -59,6 +61,7 @@ class CollectionInformer<T> implements Informer<T> {
   items = new Map<string, T>();
   synced = false;
   refused = false;
+  absent = false;
   readonly #options: InformerOptions<T>;
   readonly #stop = new AbortController();
   readonly #path: string;
@@ -123,6 +126,7 @@ class CollectionInformer<T> implements Informer<T> {
     this.items = fresh;
     this.synced = true;
     this.refused = false;
+    this.absent = false;
     changed();
   }
 
@@ -159,12 +163,17 @@ class CollectionInformer<T> implements Informer<T> {
   #failed(error: unknown, livedMs: number): void {
     const { resource, namespace, changed, log } = this.#options;
     const code = error instanceof ApiError ? error.code : -1;
+    const isUnknown = code === 404 && this.#version === '';
     // The version is too old for the server, or the kind is new: list again.
     if (code !== 0) {
       this.#version = '';
     }
     if (code === 403 && !this.refused) {
       this.refused = true;
+      changed();
+    }
+    if (isUnknown && !this.absent) {
+      this.absent = true;
       changed();
     }
     this.#failures = livedMs > BACKOFF_MAX_MS ? 0 : this.#failures + 1;

@@ -1,6 +1,6 @@
 /** Reads how Envoy Gateway judges a generated object. */
 
-const ENVOY_GATEWAY = 'gateway.envoyproxy.io/gatewayclass-controller';
+export const ENVOY_GATEWAY = 'gateway.envoyproxy.io/gatewayclass-controller';
 
 /** Why an object may not be in force. */
 export interface GatewayVerdict {

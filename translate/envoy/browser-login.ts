@@ -10,7 +10,7 @@ import type { Endpoint } from '../link/endpoints.ts';
 import { issuerName, loginSecretName, OAUTH2_FILTER, sessionSecretName } from '../names.ts';
 import type { EnvoyOptions, EnvoySecret, JsonObject, NamedResource } from '../plan.ts';
 import { secretText } from '../world.ts';
-import { providerCluster } from './clusters.ts';
+import { fileSources, providerCluster } from './clusters.ts';
 import { fileOf, fileSource, type HttpFilterResource, typed } from './resource.ts';
 
 /** Without a configuration: routes bring their own. */
@@ -58,7 +58,7 @@ function issuerCluster({ id, endpoints }: BrowserLogin, options: EnvoyOptions): 
     port: Number(url.port) || (isSecure ? 443 : 80),
     ...(isSecure && { tls: { hostname: host } }),
   };
-  return providerCluster(issuerName(id), endpoint, {}, options);
+  return providerCluster(issuerName(id), endpoint, {}, fileSources(options));
 }
 
 function oauth2(login: BrowserLogin, { directory }: EnvoyOptions): JsonObject {

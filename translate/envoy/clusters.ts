@@ -8,6 +8,7 @@ import type { Endpoint } from '../link/endpoints.ts';
 import { addressFamily } from '../link/ip-address.ts';
 import { caName, clusterName, credentialName } from '../names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
+import type { SecretText } from '../world.ts';
 import { circuitBreakers, fileOf, fileSource, typed } from './resource.ts';
 
 /** Bytes that one stream from a provider may buffer in Envoy. */
@@ -22,14 +23,42 @@ const http2 = {
   connection_keepalive: { interval: '30s', timeout: '10s', connection_idle_interval: '15s' },
 };
 
+/** Where Envoy finds keys and certificates of backends. */
+export interface SecretSources {
+  /** Returns a `SdsSecretConfig`. */
+  credential(backend: string): JsonObject;
+  /** Returns the part of a `CommonTlsContext` that trusts the CAs of a backend. */
+  authorities(backend: string, caBundle: SecretText | undefined, names: JsonObject): JsonObject;
+}
+
+export function fileSources(options: EnvoyOptions): SecretSources {
+  const inFile = (name: string): JsonObject => ({
+    name,
+    sds_config: fileSource(options.directory, fileOf('secret', name)),
+  });
+  return {
+    credential: (backend) => inFile(credentialName(backend)),
+    authorities: (backend, caBundle, names) =>
+      caBundle === undefined
+        ? { validation_context: { trusted_ca: { filename: options.caBundle ?? '' }, ...names } }
+        : {
+            combined_validation_context: {
+              default_validation_context: names,
+              validation_context_sds_secret_config: inFile(caName(backend)),
+            },
+          },
+  };
+}
+
 export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptions): readonly NamedResource[] {
+  const sources = fileSources(options);
   return backends.flatMap(({ name, usable }) => {
     if (usable === undefined) {
       return [];
     }
     const { endpoint, credential } = usable;
-    const filters = credential && { http_filters: [credentialFilter(name, credential, options), upstreamCodec] };
-    return [providerCluster(clusterName(name), endpoint, { backend: name, filters }, options)];
+    const filters = credential && { http_filters: [credentialFilter(name, credential, sources), upstreamCodec] };
+    return [providerCluster(clusterName(name), endpoint, { backend: name, filters }, sources)];
   });
 }
 
@@ -49,7 +78,7 @@ export function providerCluster(
   name: string,
   endpoint: Endpoint,
   { backend = '', filters = {}, bufferBytes = BUFFER_BYTES, hostname }: ProviderClusterParts,
-  options: EnvoyOptions,
+  sources: SecretSources,
 ): NamedResource {
   const address = { socket_address: { address: endpoint.host, port_value: endpoint.port } };
   return {
@@ -78,7 +107,7 @@ export function providerCluster(
         },
       ),
     },
-    ...(endpoint.tls && { transport_socket: tlsSocket(backend, endpoint.tls, options) }),
+    ...(endpoint.tls && { transport_socket: tlsSocket(backend, endpoint.tls, sources) }),
   };
 }
 
@@ -93,8 +122,7 @@ export const upstreamCodec: JsonObject = {
  * and a token of a cloud are both one header. It runs after the router: the route has removed the
  * client's credentials before this filter adds the backend's.
  */
-export function credentialFilter(backend: string, { header }: Credential, options: EnvoyOptions): JsonObject {
-  const secret = credentialName(backend);
+export function credentialFilter(backend: string, { header }: Credential, sources: SecretSources): JsonObject {
   return {
     name: 'envoy.filters.http.credential_injector',
     typed_config: typed('envoy.extensions.filters.http.credential_injector.v3.CredentialInjector', {
@@ -102,7 +130,7 @@ export function credentialFilter(backend: string, { header }: Credential, option
       credential: {
         name: 'envoy.http.injected_credentials.generic',
         typed_config: typed('envoy.extensions.http.injected_credentials.generic.v3.Generic', {
-          credential: { name: secret, sds_config: fileSource(options.directory, fileOf('secret', secret)) },
+          credential: sources.credential(backend),
           header,
         }),
       },
@@ -110,33 +138,20 @@ export function credentialFilter(backend: string, { header }: Credential, option
   };
 }
 
-function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, options: EnvoyOptions): JsonObject {
+function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, sources: SecretSources): JsonObject {
   const isAddress = addressFamily(tls.hostname) !== 0;
-  const names = [{ san_type: isAddress ? 'IP_ADDRESS' : 'DNS', matcher: { exact: tls.hostname } }];
-  const caBundle = caName(backend);
-  const validation: JsonObject =
-    tls.caBundle === undefined
-      ? {
-          validation_context: {
-            trusted_ca: { filename: options.caBundle ?? '' },
-            match_typed_subject_alt_names: names,
-          },
-        }
-      : {
-          combined_validation_context: {
-            default_validation_context: { match_typed_subject_alt_names: names },
-            validation_context_sds_secret_config: {
-              name: caBundle,
-              sds_config: fileSource(options.directory, fileOf('secret', caBundle)),
-            },
-          },
-        };
+  const names = {
+    match_typed_subject_alt_names: [{ san_type: isAddress ? 'IP_ADDRESS' : 'DNS', matcher: { exact: tls.hostname } }],
+  };
   return {
     name: 'envoy.transport_sockets.tls',
     typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
       // SNI does not allow IP addresses (RFC 6066).
       ...(!isAddress && { sni: tls.hostname }),
-      common_tls_context: { tls_params: { tls_minimum_protocol_version: 'TLSv1_2' }, ...validation },
+      common_tls_context: {
+        tls_params: { tls_minimum_protocol_version: 'TLSv1_2' },
+        ...sources.authorities(backend, tls.caBundle, names),
+      },
     }),
   };
 }

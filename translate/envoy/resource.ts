@@ -9,6 +9,14 @@ export function typed(type: string, fields: JsonObject): JsonObject & { readonly
   return { '@type': `type.googleapis.com/${type}`, ...fields };
 }
 
+/**
+ * A message inside `Any` whose type only Envoy knows, not the control plane between them
+ * (`TypedStruct`).
+ */
+export function opaque(type: string, fields: JsonObject): JsonObject {
+  return typed('xds.type.v3.TypedStruct', { type_url: `type.googleapis.com/${type}`, value: fields });
+}
+
 export function socketAddress(address: SocketAddress): JsonObject {
   return address.type === 'Unix'
     ? { pipe: { path: address.path } }

@@ -100,6 +100,11 @@ export function extensionFilter(name: string): JsonObject {
   return { type: 'ExtensionRef', extensionRef: { group: ENVOY_GROUP, kind: 'HTTPRouteFilter', name } };
 }
 
+/** Returns `NAMESPACE/NAME` of the HTTPRouteFilter with the credential of a backend. */
+export function credentialFilterName(backend: string): string {
+  return `${backend.slice(0, backend.indexOf('/'))}/${backendNames(backend).credential}`;
+}
+
 function backendNames(fullName: string) {
   const stem = fullName.slice(fullName.indexOf('/') + 1);
   return {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { problemText } from '../problem.ts';
 import { exampleTokens } from '../testing.ts';
-import { clusterOf, exampleOptions } from './testing.ts';
+import { clusterOf, exampleOptions, patched, withVerdicts } from './testing.ts';
 import { translateCluster } from './translate-cluster.ts';
 
 const directory = new URL('testdata/', import.meta.url);
@@ -23,7 +23,8 @@ for (const input of readdirSync(directory).filter((name) => name.endsWith('.in.y
 function outcome(text: string): string {
   const world = clusterOf(text);
   const tokens = exampleTokens(translateCluster(world, exampleOptions).wantedTokens);
-  const plan = translateCluster({ ...world, tokens }, exampleOptions);
+  const before = translateCluster({ ...world, tokens }, exampleOptions);
+  const plan = translateCluster(withVerdicts({ ...world, tokens }, before, patched), exampleOptions);
   const { problems, statuses, gateways, generatedRoutes, objects, secrets, webhooks, wantedTokens } = plan;
   return stringify(
     {

@@ -31,6 +31,7 @@ const apiVersions = {
   BackendTrafficPolicy: `${ENVOY_GROUP}/v1alpha1`,
   ConfigMap: 'v1',
   EnvoyExtensionPolicy: `${ENVOY_GROUP}/v1alpha1`,
+  EnvoyPatchPolicy: `${ENVOY_GROUP}/v1alpha1`,
   HTTPRoute: `${GATEWAY_GROUP}/v1`,
   HTTPRouteFilter: `${ENVOY_GROUP}/v1alpha1`,
   SecurityPolicy: `${ENVOY_GROUP}/v1alpha1`,

@@ -16,6 +16,20 @@ export interface ClusterWorld extends World, ClusterFacts {
   readonly trafficPolicies: readonly TrafficPolicy[];
   readonly clientPolicies: readonly ClientPolicy[];
   readonly securityPolicies: readonly SecurityPolicy[];
+  readonly patchPolicies: PatchPolicies;
+}
+
+/** What Envoy Gateway has made of the generated EnvoyPatchPolicies. */
+export interface PatchPolicies {
+  /** Why there can be none; absent: there can. */
+  readonly unavailable?: 'NotInstalled' | 'NotPermitted';
+  /** By `NAMESPACE/NAME`; absent: not judged yet. */
+  readonly verdicts: ReadonlyMap<string, PatchVerdict>;
+}
+
+export interface PatchVerdict {
+  readonly reason: 'Programmed' | 'PatchesDisabled' | 'PatchRefused';
+  readonly message: string;
 }
 
 /** A BackendTrafficPolicy of Envoy Gateway. */

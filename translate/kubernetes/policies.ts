@@ -3,9 +3,11 @@
  * traffic settings.
  */
 import {
+  ATTEMPTS_METADATA,
   CERTIFICATE_ATTRIBUTES,
   CODE_DETAILS_ATTRIBUTE,
   PATH_ATTRIBUTE,
+  REQUEST_METADATA,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
@@ -16,6 +18,11 @@ import { circuitBreaker, type Traffic } from './traffic.ts';
 const extensionPolicy = 'tallygate';
 const extprocBackend = 'tallygate-extproc';
 export const notReadyFilter = 'tallygate-not-ready';
+
+/** Returns the name that Envoy Gateway 1.9 gives the cluster of the filter in a namespace. */
+export function processorCluster(namespace: string): string {
+  return `envoyextensionpolicy/${namespace}/${extensionPolicy}/extproc/0`;
+}
 
 /**
  * The sidecar's Backend and the filter. A second policy in a namespace, or another name, would make
@@ -45,11 +52,14 @@ const extensionPolicySpec = {
       backendRefs: [{ group: ENVOY_GROUP, kind: 'Backend', name: extprocBackend }],
       backendSettings: {
         circuitBreaker,
+        // Envoy 1.40 crashes in attempts of failover at the default of 32 KiB and bodies of 300 KB.
+        connection: { bufferLimit: '16Mi' },
         // All streams share the connection; stalled streams must not use up its window.
         http2: { initialStreamWindowSize: '64Ki', initialConnectionWindowSize: '2147483647' },
         // A local socket connects immediately or never.
         timeout: { tcp: { connectTimeout: '1s' } },
       },
+      metadata: { writableNamespaces: [ATTEMPTS_METADATA, REQUEST_METADATA] },
       processingMode: {
         // Always all: a change would make Envoy replace the listener.
         request: {

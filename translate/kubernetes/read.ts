@@ -66,14 +66,14 @@ export type FetchedInputs = Pick<World, 'jwks' | 'tokens'>;
 
 export function clusterWorld(
   additions: Iterable<AddToWorld>,
-  facts: ClusterFacts,
+  facts: ClusterFacts & Pick<ClusterWorld, 'patchPolicies'>,
   fetched: FetchedInputs = { jwks: new Map(), tokens: new Map() },
 ): ClusterWorld {
   const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [], securityPolicies: [] };
   for (const put of additions) {
     put(draft);
   }
-  return { ...draft, ...fetched, namespaces: facts.namespaces, services: facts.services };
+  return { ...draft, ...fetched, ...facts };
 }
 
 interface ManifestReader {

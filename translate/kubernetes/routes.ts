@@ -174,7 +174,7 @@ function targetRule(
   };
 }
 
-function generatedRoute(
+export function generatedRoute(
   virtualHost: LinkedVirtualHost,
   route: string,
   identity: Parameters<typeof manifest>[1],

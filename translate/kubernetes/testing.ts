@@ -1,8 +1,9 @@
 /** Shared by tests: the objects of a cluster in a file. */
 import { parseAllDocuments } from 'yaml';
+import { fullName } from '../object-names.ts';
 import { isApiKeySecret } from '../read/api-key-secret.ts';
 import { exampleJwks } from '../testing.ts';
-import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
+import type { ClusterOptions, ClusterPlan, ClusterWorld, DerivedSecret, Manifest, PatchVerdict } from './plan.ts';
 import { type AddToWorld, clusterWorld, readApiKeySecret, readObject } from './read.ts';
 
 export const exampleOptions: ClusterOptions = {
@@ -33,6 +34,7 @@ export function clusterOf(text: string): ClusterWorld {
             return [`${namespace}/${name}`, Array.isArray(clusterIPs) ? clusterIPs.map(String) : []];
           }),
       ),
+      patchPolicies: { verdicts: new Map() },
     },
     { jwks: exampleJwks, tokens: new Map() },
   );
@@ -44,6 +46,14 @@ function additionsOf(object: Fields): readonly AddToWorld[] {
     ? [readObject(object), readApiKeySecret(object)]
     : [readObject(object)];
 }
+
+/** Returns the world in which Envoy Gateway has judged all EnvoyPatchPolicies of the plan. */
+export function withVerdicts(world: ClusterWorld, plan: ClusterPlan, verdict: PatchVerdict): ClusterWorld {
+  const patches = plan.objects.filter(({ kind }) => kind === 'EnvoyPatchPolicy');
+  return { ...world, patchPolicies: { verdicts: new Map(patches.map((each) => [fullName(each), verdict])) } };
+}
+
+export const patched: PatchVerdict = { reason: 'Programmed', message: '' };
 
 /** Returns the Secret with its value, for tests that write it. */
 export function asObject({ metadata, type, data }: DerivedSecret): Manifest {

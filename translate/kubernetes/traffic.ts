@@ -14,10 +14,12 @@ export interface Traffic {
   readonly spec: JsonObject;
 }
 
+const DEFAULT_IDLE_TIMEOUT = '15m';
+
 export function trafficOf({ retries, timeouts }: LinkedTarget, { traffic, client }: UserPolicies): Traffic {
   const attempts = retries?.attempts ?? 1;
   const codes = (retries?.codes ?? []).toSorted((left, right) => left - right);
-  const idle = timeouts?.idle ?? '15m';
+  const idle = timeouts?.idle ?? DEFAULT_IDLE_TIMEOUT;
   const http = traffic?.timeout?.http;
   const userIdle = http?.streamIdleTimeout ?? client?.timeout?.http?.streamIdleTimeout;
   const kept = {
@@ -50,6 +52,12 @@ export function trafficOf({ retries, timeouts }: LinkedTarget, { traffic, client
     httpUpgrade: [{ type: 'none' }],
   };
   return { name: labelValue(name), spec };
+}
+
+/** Returns the idle timeout where it cannot be left to the user's policies. */
+export function idleTimeoutOf(timeouts: LinkedTarget['timeouts'], { traffic, client }: UserPolicies): string {
+  const userIdle = traffic?.timeout?.http?.streamIdleTimeout ?? client?.timeout?.http?.streamIdleTimeout;
+  return timeouts?.idle ?? (typeof userIdle === 'string' ? userIdle : DEFAULT_IDLE_TIMEOUT);
 }
 
 /**

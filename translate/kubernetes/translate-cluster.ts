@@ -18,8 +18,10 @@ import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { byName, compare, fullName } from '../object-names.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
+import { attemptsOf, patchesOf, type RuleAttempts } from './attempts.ts';
 import { backendObjects } from './backends.ts';
 import { entryNamespace } from './entry-namespace.ts';
+import { withFailover, withPatchedRules } from './failover.ts';
 import { withLogins } from './login-conflicts.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyBackend, notReadyObject, trafficObject } from './policies.ts';
@@ -28,14 +30,7 @@ import { byHttpRoute, type VirtualHostObjects, virtualHostObjects } from './rout
 import { withClientPolicies } from './user-policies.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
-  const mode: DeploymentMode = {
-    type: 'Kubernetes',
-    reach: options.reach,
-    identityNamespaces: options.identityNamespaces,
-    sharesQuotas: options.sharesQuotas,
-    namespaces: world.namespaces,
-    services: world.services,
-  };
+  const mode = deploymentMode(world, options);
   const context = newContext(world, mode);
   const listeners = withClientPolicies(kubernetesListeners(world.gateways), {
     mode,
@@ -57,39 +52,57 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     backends: new Map(inUse.map(({ linked: { name, backend }, rule }) => [name, { metadata: backend.metadata, rule }])),
   };
   const generated = virtualHosts.map((virtualHost) => virtualHostObjects(virtualHost, routeContext));
-  const routeNames = new Map(
-    generated.map((each) => [each.virtualHost, each.generated.flatMap(({ envoyRouteNames }) => envoyRouteNames)]),
-  );
+  const attempts = attemptsOf(virtualHosts, routeContext);
+  const generatedRoutes = [
+    ...generated.flatMap((each) => each.generated.map((route) => ({ virtualHost: each.virtualHost, route }))),
+    ...attempts.map((each) => ({ virtualHost: each.virtualHost, route: each.generated })),
+  ];
+  const routesByHost = Map.groupBy(generatedRoutes, ({ virtualHost }) => virtualHost.key);
   return {
     objects: [
       ...generated.flatMap(({ objects }) => objects),
       ...inUse.flatMap(({ objects }) => objects),
-      ...namespaceObjects(generated, mode, options),
+      ...namespaceObjects(generated, attempts, mode, options),
+      ...attempts.map(({ httpRoute }) => httpRoute),
+      ...patchesOf(attempts),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
     jwksSources: jwksSources(virtualHosts, policies),
     wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
     detectorSecrets: detectorSecretsInUse(virtualHosts, policies),
-    statuses: withLogins(
-      withRetries(statusesOf(linked, context), virtualHosts, routeContext),
+    statuses: withFailover(
+      withLogins(withRetries(statusesOf(linked, context), virtualHosts, routeContext), virtualHosts, routeContext),
       virtualHosts,
-      routeContext,
+      attempts,
+      world.patchPolicies,
     ),
     problems: context.diagnostics.sorted(),
     gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),
-    generatedRoutes: generated.flatMap((each) => each.generated).toSorted(byHttpRoute),
+    generatedRoutes: generatedRoutes.map(({ route }) => route).toSorted(byHttpRoute),
     policyFor(gateways): GatewayPolicy {
       const names = new Set(gateways);
       const served = virtualHosts.filter(({ listener }) => names.has(fullName(listener.gateway)));
       return gatewayPolicy({
-        virtualHosts: served,
-        routeNames: (virtualHost) => routeNames.get(virtualHost) ?? [],
+        virtualHosts: served.map((virtualHost) => withPatchedRules(virtualHost, attempts, world.patchPolicies)),
+        routeNames: ({ key }) => (routesByHost.get(key) ?? []).flatMap(({ route }) => route.envoyRouteNames),
         unmatched: [],
         backends: backendsInUse(served, backends),
         policies,
       });
     },
+  };
+}
+
+function deploymentMode(world: ClusterWorld, options: ClusterOptions): DeploymentMode {
+  return {
+    type: 'Kubernetes',
+    reach: options.reach,
+    identityNamespaces: options.identityNamespaces,
+    sharesQuotas: options.sharesQuotas,
+    hasPatchPolicies: world.patchPolicies.unavailable === undefined,
+    namespaces: world.namespaces,
+    services: world.services,
   };
 }
 
@@ -105,16 +118,18 @@ function backendsInUse(
 /** Returns the objects that exist once per namespace. */
 function namespaceObjects(
   generated: readonly VirtualHostObjects[],
+  attempts: readonly RuleAttempts[],
   mode: DeploymentMode,
   options: ClusterOptions,
 ): readonly Manifest[] {
   const namespaces = new Set(generated.flatMap(({ objects }) => objects.map(({ metadata }) => metadata.namespace)));
   const entryNamespaces = new Set(generated.map(({ virtualHost }) => entryNamespace(virtualHost, mode)));
-  const corsNamespaces = new Set(
-    generated
+  const notReadyNamespaces = new Set([
+    ...generated
       .filter(({ virtualHost }) => corsOf(virtualHost) !== undefined)
       .map(({ virtualHost }) => entryNamespace(virtualHost, mode)),
-  );
+    ...attempts.map(({ httpRoute }) => httpRoute.metadata.namespace),
+  ]);
   const traffic = new Map(
     generated
       .flatMap((each) => each.traffic)
@@ -123,7 +138,7 @@ function namespaceObjects(
   return [
     ...[...namespaces].flatMap((namespace) => extprocObjects(namespace, options)),
     ...[...entryNamespaces].map(notReadyObject),
-    ...[...corsNamespaces].map(notReadyBackend),
+    ...[...notReadyNamespaces].map(notReadyBackend),
     ...traffic.values(),
   ];
 }

@@ -9,6 +9,7 @@ const cluster = {
   reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
   identityNamespaces: [],
   sharesQuotas: false,
+  hasPatchPolicies: true,
   namespaces: new Map(),
   services: new Map(),
 } as const;

@@ -76,7 +76,7 @@ export function linkRoutes(
       const headers = headerMatches(matches, `spec.rules[${index}].headers`, about, diagnostics);
       valid &&= headers !== undefined;
       const targets = targetsOf(name, rule, index, ids, find);
-      const attempts = context.mode.type === 'Standalone' ? linkAttempts(name, rule, targets, ids) : undefined;
+      const attempts = linkAttempts(name, rule, targets, ids, context.mode);
       return { route: name, rule, index, headers: headers ?? [], targets, ...(attempts && { attempts }) };
     });
     return { name, route, valid, rules, passthrough: passthroughOf(name, route, ids, find) };
