@@ -5,14 +5,13 @@ import type { Usage } from '../usage.ts';
 import type { AnswerFacts, AnswerPart } from './answer.ts';
 import { incompleteAnswer } from './failures.ts';
 
-const NOTHING = new Uint8Array(0);
-
 export abstract class AnswerWriter implements StreamWriter<AnswerFacts> {
-  replacement: Uint8Array = NOTHING;
   readonly converts = true;
   /** The provider said why the answer ends. */
   protected finished = false;
   #ended = false;
+  #events = '';
+  #isTaken = false;
 
   write(_bytes: Uint8Array, _start: number, _end: number, { parts }: AnswerFacts): EventVerdict {
     let events = '';
@@ -22,8 +21,14 @@ export abstract class AnswerWriter implements StreamWriter<AnswerFacts> {
     if (events === '') {
       return 'drop';
     }
-    this.replacement = Buffer.from(events);
+    this.#events = this.#isTaken ? events : this.#events + events;
+    this.#isTaken = false;
     return 'replace';
+  }
+
+  get replacement(): Uint8Array {
+    this.#isTaken = true;
+    return Buffer.from(this.#events);
   }
 
   /** Ends the stream where the provider has ended its own, with an error if that was too early. */

@@ -90,7 +90,10 @@ export interface ResponseMeters {
 
 /** Reads the contents of one response. Bad input is an `error` part, never an exception. */
 export interface AnswerDecoder {
-  /** Reads the data of one event of a stream. */
+  /**
+   * Reads the data of one event of a stream. An event that gives one text and nothing else changes
+   * nothing for the next event that equals it except for the text.
+   */
   event(data: string): readonly AnswerPart[];
   document(document: unknown): readonly AnswerPart[];
 }

@@ -1,6 +1,8 @@
 /** Reads a provider's stream as answer parts. */
+import { decodedString } from '../json/cursor.ts';
 import type { TextSink } from '../json/text-sink.ts';
-import type { EventReader, StreamState } from '../providers/adapter.ts';
+import type { EventFacts, EventReader, StreamState } from '../providers/adapter.ts';
+import { TemplatedReader } from '../providers/templated-reader.ts';
 import type { Usage } from '../usage.ts';
 import { AnswerFacts, type AnswerPart } from './answer.ts';
 import type { AnswerDecoder } from './conversion.ts';
@@ -8,6 +10,9 @@ import { dataOfEvent, type EventDataOf } from './event-data.ts';
 import { unreadableAnswer } from './failures.ts';
 
 const NO_FACTS = new AnswerFacts([]);
+
+/** JSON has no characters below it in strings. */
+const SPACE = 0x20;
 
 /** Twice what the text of an event may have; a longer event ends the stream. */
 const MAX_EVENT_BYTES = 4 * 1024 * 1024;
@@ -64,15 +69,22 @@ export abstract class AnswerReader implements EventReader<AnswerFacts> {
 
 /**
  * Reads a stream twice: the provider's own reader meters it, and a decoder reads what the client
- * gets. So a converted stream is counted and cut exactly as one that passes.
+ * gets. So a converted stream is counted and cut exactly as one that passes. Nearly all events
+ * equal the one before except for a text; of these, the decoder reads only the first.
  */
 export class DecodingReader extends AnswerReader {
   readonly #meter: EventReader;
+  readonly #templated: TemplatedReader<unknown, EventFacts> | undefined;
   #usage: Usage | undefined;
+  /** The form of the event before, if it gave one text and nothing else; and this text. */
+  #form: unknown;
+  #type: TextAnswerPart['type'] = 'text';
+  #hole = -1;
 
   constructor(meter: EventReader, decoder: AnswerDecoder, eventData?: EventDataOf) {
     super(decoder, eventData);
     this.#meter = meter;
+    this.#templated = meter instanceof TemplatedReader ? meter : undefined;
   }
 
   get usage(): Usage | undefined {
@@ -101,11 +113,21 @@ export class DecodingReader extends AnswerReader {
 
   override read(bytes: Uint8Array, start: number, end: number, sink: TextSink): AnswerFacts {
     this.#meter.read(bytes, start, end, sink);
-    return super.read(bytes, start, end, sink);
+    const form = this.#templated?.form;
+    if (form !== undefined && form === this.#form) {
+      const text = this.#holeText(bytes, this.#hole);
+      if (text !== '') {
+        return new AnswerFacts([{ type: this.#type, text }]);
+      }
+    }
+    const facts = super.read(bytes, start, end, sink);
+    this.#form = form !== undefined && this.#repeats(form, facts, bytes) ? form : undefined;
+    return facts;
   }
 
   override readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): AnswerFacts {
     this.#meter.readPart(bytes, start, end, ends, sink);
+    this.#form = undefined;
     return super.readPart(bytes, start, end, ends, sink);
   }
 
@@ -119,4 +141,33 @@ export class DecodingReader extends AnswerReader {
     const part: AnswerPart = { type: 'usage', usage };
     return parts[0]?.type === 'start' ? [parts[0], part, ...parts.slice(1)] : [part, ...parts];
   }
+
+  /** Returns whether an event of a known form gives nothing but the text in its hole. */
+  #repeats(form: unknown, { parts }: AnswerFacts, bytes: Uint8Array): boolean {
+    const [part] = parts;
+    if (parts.length !== 1 || !isText(part)) {
+      return false;
+    }
+    this.#type = part.type;
+    this.#hole = this.#templated!.textHole(form);
+    return this.#hole >= 0 && this.#holeText(bytes, this.#hole) === part.text;
+  }
+
+  /** Returns the text in a hole; empty if the decoder must read it. */
+  #holeText(bytes: Uint8Array, hole: number): string {
+    const start = this.#templated!.holeStart(hole);
+    const end = this.#templated!.holeEnd(hole);
+    for (let at = start; at < end; at++) {
+      if (bytes[at]! < SPACE) {
+        return '';
+      }
+    }
+    return decodedString(bytes, start, end);
+  }
+}
+
+type TextAnswerPart = Extract<AnswerPart, { readonly text: string }>;
+
+function isText(part: AnswerPart | undefined): part is TextAnswerPart {
+  return part !== undefined && 'text' in part;
 }

@@ -251,7 +251,10 @@ export interface StreamWriter<Facts extends EventFacts = EventFacts> {
   truncate(usage: Usage): Uint8Array;
   /** Returns an error event of the API that ends the stream. */
   fail(failure: Failure): Uint8Array;
-  /** The client gets nothing of the provider's bytes: each event is replaced or dropped. */
+  /**
+   * The client gets nothing of the provider's bytes: each event is replaced or dropped, and
+   * `replacement` is for all events since it was read last.
+   */
   readonly converts?: boolean;
   /** Called once the provider's stream is over. Returns what the client still lacks. */
   end?(): Uint8Array;

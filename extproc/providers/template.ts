@@ -110,6 +110,13 @@ export class EventTemplates<Facts> {
   }
 }
 
+/** Returns the only hole whose channel is that of a text; -1: there is none, or more than one. */
+export function onlyTextHole(channels: readonly number[]): number {
+  const first = channels.findIndex((channel) => channel >= 0);
+  const last = channels.findLastIndex((channel) => channel >= 0);
+  return first === last ? first : -1;
+}
+
 function endOfString(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end) {

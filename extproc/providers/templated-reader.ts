@@ -19,6 +19,8 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
   responseModel: string | undefined;
   serviceTier: string | undefined;
   unreadable = 0;
+  /** The form of the event that was read last; undefined: it was read by a parser. */
+  form: Form | undefined;
   protected readonly templates: EventTemplates<Form> | undefined;
   protected readonly data = new EventData();
   readonly #noFacts: Facts;
@@ -34,6 +36,7 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Facts {
     const form = this.templates?.match(bytes, start, end);
+    this.form = form;
     if (form !== undefined) {
       return this.readKnown(form, bytes, start, sink);
     }
@@ -51,6 +54,20 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
       this.unreadable++;
     }
     return this.#noFacts;
+  }
+
+  /** Returns the hole with the only text of a form; -1: there is no such hole. */
+  textHole(_form: Form): number {
+    return -1;
+  }
+
+  /** Where a hole of the event that was read last begins and ends. */
+  holeStart(hole: number): number {
+    return this.templates!.holeStarts[hole]!;
+  }
+
+  holeEnd(hole: number): number {
+    return this.templates!.holeEnds[hole]!;
   }
 
   readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): Facts {

@@ -20,6 +20,8 @@ export class ChatWriter extends AnswerWriter {
   readonly #options: ResponseOptions;
   #id: string;
   #model: string;
+  /** The members with which every chunk begins, as JSON without the last brace. */
+  #head = '';
   #started = false;
   #calls = 0;
   /** The last call has no arguments yet. Clients parse them, so a call without any has `{}`. */
@@ -41,12 +43,12 @@ export class ChatWriter extends AnswerWriter {
       case 'start':
         return this.#start(part.id, part.model);
       case 'text':
-        return this.#delta({ content: part.text });
+        return this.#text('content', part.text);
       case 'refusal':
-        return this.#delta({ refusal: part.text });
+        return this.#text('refusal', part.text);
       case 'reasoning':
         this.#keep(part.text);
-        return this.#delta({ reasoning_content: part.text });
+        return this.#text('reasoning_content', part.text);
       case 'signature':
         return this.#signature(part.signature);
       case 'redacted-reasoning':
@@ -94,18 +96,30 @@ export class ChatWriter extends AnswerWriter {
     return reason === null && Object.keys(delta).length === 0 ? begin : begin + this.#chunk(delta, reason);
   }
 
+  /** Nearly all chunks have only a text, so they are built without an object. */
+  #text(member: 'content' | 'refusal' | 'reasoning_content', text: string): string {
+    return this.#started
+      ? `${this.#head},"choices":[{"index":0,"delta":{"${member}":${JSON.stringify(text)}},"logprobs":null,"finish_reason":null}]}\n\n`
+      : this.#delta({ [member]: text });
+  }
+
   #chunk(delta: JsonRecord, reason: string | null): string {
     return this.#event({ choices: [{ index: 0, delta, logprobs: null, finish_reason: reason }] });
   }
 
   #event(members: JsonRecord): string {
+    this.#head ||= this.#newHead();
+    return `${this.#head},${JSON.stringify(members).slice(1)}\n\n`;
+  }
+
+  #newHead(): string {
     const head = {
       id: this.#id,
       object: 'chat.completion.chunk',
       created: createdSeconds(this.#options),
       model: this.#model,
     };
-    return `data: ${JSON.stringify({ ...head, ...members })}\n\n`;
+    return `data: ${JSON.stringify(head).slice(0, -1)}`;
   }
 
   #end(usage: Usage | undefined): string {

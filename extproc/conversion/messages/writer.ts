@@ -40,9 +40,13 @@ export class MessagesWriter extends AnswerWriter {
         return this.#start();
       case 'text':
       case 'refusal':
-        return this.#block('text', { text: '', citations: null }, { type: 'text_delta', text: part.text });
+        return this.#open === 'text'
+          ? this.#textDelta('text_delta', 'text', part.text)
+          : this.#block('text', { text: '', citations: null }, { type: 'text_delta', text: part.text });
       case 'reasoning':
-        return this.#thinking({ type: 'thinking_delta', thinking: part.text });
+        return this.#open === 'thinking'
+          ? this.#textDelta('thinking_delta', 'thinking', part.text)
+          : this.#thinking({ type: 'thinking_delta', thinking: part.text });
       case 'signature':
         return this.#thinking({ type: 'signature_delta', signature: part.signature }) + this.#close();
       case 'redacted-reasoning':
@@ -54,7 +58,7 @@ export class MessagesWriter extends AnswerWriter {
         return before + this.#begin('tool_use', { id, name: part.name, input: {} });
       }
       case 'arguments':
-        return this.#open === 'tool_use' ? this.#delta({ type: 'input_json_delta', partial_json: part.text }) : '';
+        return this.#open === 'tool_use' ? this.#textDelta('input_json_delta', 'partial_json', part.text) : '';
       case 'block-end':
         return this.#close();
       case 'usage':
@@ -111,6 +115,11 @@ export class MessagesWriter extends AnswerWriter {
     this.#open = kind;
     const start = { type: 'content_block_start', index: this.#index, content_block: { type: kind, ...members } };
     return before + event(start);
+  }
+
+  /** Nearly all events are deltas of a text, so they are built without an object. */
+  #textDelta(type: string, member: string, text: string): string {
+    return `event: content_block_delta\ndata: {"type":"content_block_delta","index":${this.#index},"delta":{"type":"${type}","${member}":${JSON.stringify(text)}}}\n\n`;
   }
 
   #delta(delta: JsonRecord): string {

@@ -43,6 +43,8 @@ export class ResponsesWriter extends AnswerWriter {
   #sequence = 0;
   readonly #output: JsonRecord[] = [];
   #open: OpenItem | undefined;
+  /** What each delta of an open text says of its place, as JSON without braces. */
+  #place = '';
   #keptCharacters = 0;
   #reason: FinishReason = 'stop';
   #usage: Usage | undefined;
@@ -126,17 +128,10 @@ export class ResponsesWriter extends AnswerWriter {
     const open = this.#open;
     const before = open?.kind === kind ? '' : this.#beginText(kind);
     this.#keep(text);
-    const at = this.#partOf(this.#open!);
-    switch (kind) {
-      case 'text':
-        return before + this.#event('response.output_text.delta', { ...at, delta: text, logprobs: [] });
-      case 'refusal':
-        return before + this.#event('response.refusal.delta', { ...at, delta: text });
-      case 'reasoning':
-        return before + this.#event('response.reasoning_summary_text.delta', { ...at, delta: text });
-      default:
-        return kind satisfies never;
-    }
+    const type = deltaTypes[kind];
+    // Nearly all events are deltas of a text, so they are built without an object.
+    const delta = `"delta":${jsonText(text)}${kind === 'text' ? ',"logprobs":[]' : ''}`;
+    return `${before}event: ${type}\ndata: {"type":"${type}","sequence_number":${this.#sequence++},${this.#place},${delta}}\n\n`;
   }
 
   #beginText(kind: TextKind): string {
@@ -144,11 +139,13 @@ export class ResponsesWriter extends AnswerWriter {
     const index = this.#output.length;
     const reasons = kind === 'reasoning';
     const id = this.#ids.of(reasons ? 'rs' : 'msg', index);
+    const at = { ...placeOf({ id, index }), [reasons ? 'summary_index' : 'content_index']: 0 };
     this.#open = { kind, id, index, text: '' };
+    this.#place = jsonText(at).slice(1, -1);
     const item = reasons ? reasoningItem(id, '', undefined) : messageItem(id, [], 'in_progress');
     const added = this.#event('response.output_item.added', { output_index: index, item });
     const part = this.#event(`response.${reasons ? 'reasoning_summary' : 'content'}_part.added`, {
-      ...this.#partOf(this.#open),
+      ...at,
       part: contentOf(kind, ''),
     });
     return before + added + part;
@@ -291,7 +288,13 @@ export class ResponsesWriter extends AnswerWriter {
   }
 }
 
-function placeOf({ id, index }: OpenItem): JsonRecord {
+const deltaTypes: Readonly<Record<TextKind, string>> = {
+  text: 'response.output_text.delta',
+  refusal: 'response.refusal.delta',
+  reasoning: 'response.reasoning_summary_text.delta',
+};
+
+function placeOf({ id, index }: Pick<OpenItem, 'id' | 'index'>): JsonRecord {
   return { item_id: id, output_index: index };
 }
 

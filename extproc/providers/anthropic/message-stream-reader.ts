@@ -4,6 +4,7 @@ import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { EventFacts, ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
+import { onlyTextHole } from '../template.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { below } from '../unary.ts';
 import { unknownEvent } from '../unknown-text.ts';
@@ -40,6 +41,10 @@ export class MessageStreamReader extends TemplatedReader<DeltaChannels, MessageE
 
   constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
+  }
+
+  override textHole(channels: DeltaChannels): number {
+    return onlyTextHole(channels);
   }
 
   protected override readKnown(

@@ -7,6 +7,7 @@ import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
+import { onlyTextHole } from '../template.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { below } from '../unary.ts';
 import { unknownEvent } from '../unknown-text.ts';
@@ -43,6 +44,10 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
 
   constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
+  }
+
+  override textHole({ channels }: ChoiceDeltaForm): number {
+    return onlyTextHole(channels);
   }
 
   protected override readKnown(

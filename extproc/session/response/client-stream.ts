@@ -24,7 +24,8 @@ export class ClientStream implements EventSink {
   #pieces: Uint8Array[] = [];
   /** Between the parts of a long event. */
   #inEvent = false;
-  // Adjacent events that pass unchanged leave as one piece.
+  // Adjacent events that pass unchanged leave as one piece, and so do converted ones.
+  #isConverted = false;
   #passing: Uint8Array | undefined;
   #passingFrom = 0;
   #passingTo = 0;
@@ -44,6 +45,10 @@ export class ClientStream implements EventSink {
       this.#passingTo = end;
       return;
     }
+    if (verdict === 'replace' && writer.converts) {
+      this.#isConverted = true;
+      return;
+    }
     this.flush();
     if (verdict === 'pass') {
       this.#passing = bytes;
@@ -60,6 +65,10 @@ export class ClientStream implements EventSink {
     if (passing !== undefined) {
       this.#pieces.push(passing.subarray(this.#passingFrom, this.#passingTo));
     }
+    if (this.#isConverted) {
+      this.#isConverted = false;
+      this.#pieces.push(this.#writer.replacement);
+    }
   }
 
   /** Ends the stream as the client API defines where the output reaches its bound. */
@@ -70,6 +79,7 @@ export class ClientStream implements EventSink {
 
   /** Adds what the client lacks of a stream that the provider has ended. */
   end(): void {
+    this.flush();
     const rest = this.#writer.end?.();
     if (rest !== undefined && rest.length > 0) {
       this.#pieces.push(rest);
