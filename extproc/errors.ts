@@ -26,6 +26,7 @@ const known = {
   missing_model: [400, 'invalid_request'],
   invalid_value: [400, 'invalid_request'],
   unsupported_field: [400, 'invalid_request'],
+  content_blocked: [400, 'invalid_request'],
   unbounded_cost: [400, 'invalid_request'],
   missing_quota_key: [400, 'invalid_request'],
   unsupported_encoding: [415, 'invalid_request'],
@@ -49,6 +50,7 @@ const known = {
   quota_store_unavailable: [503, 'unavailable'],
   unreadable_answer: [502, 'internal'],
   backend_unavailable: [503, 'unavailable'],
+  guardrail_unavailable: [503, 'unavailable'],
   first_token_timeout: [504, 'timeout'],
   internal_error: [500, 'internal'],
 } as const satisfies Record<string, readonly [number, FailureKind]>;
@@ -66,6 +68,7 @@ const plainMessages: Readonly<Record<FailureCode, string>> = {
   missing_model: 'The request has no model. Set the field model.',
   invalid_value: 'A field of the request has an invalid value.',
   unsupported_field: 'The model that serves this request does not support one of its fields.',
+  content_blocked: 'The content of the request is not allowed here.',
   unbounded_cost: 'The cost of this request cannot be bounded in advance.',
   missing_quota_key: 'A required request header is missing, empty or repeated.',
   unsupported_encoding: 'The request body has an encoding that is not supported.',
@@ -89,6 +92,7 @@ const plainMessages: Readonly<Record<FailureCode, string>> = {
   quota_store_unavailable: 'The gateway cannot count this request. Try again shortly.',
   unreadable_answer: 'The gateway cannot read the response of the provider.',
   backend_unavailable: 'No backend is available for this request.',
+  guardrail_unavailable: 'The gateway cannot examine this request. Try again shortly.',
   first_token_timeout: 'The provider took too long to answer.',
   internal_error: 'The gateway failed with an internal error. Try again.',
 };

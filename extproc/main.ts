@@ -12,6 +12,7 @@ import { OpenCallers } from './access/open-callers.ts';
 import { TokenVerifier } from './access/token-verifier.ts';
 import { failure } from './errors.ts';
 import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
+import { DetectorError } from './guard/external/external-detector.ts';
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
@@ -283,6 +284,9 @@ function newServices(
     fault: (error) => log.error({ err: error }, 'internal error'),
     bodies: new Bodies({ now: owned.now }),
     openAttempts: new OpenAttempts(epoch),
+    analyze: async () => {
+      throw new DetectorError('unavailable', 'no service of guardrails is connected');
+    },
     plainErrors,
   };
 }

@@ -76,6 +76,8 @@ export interface RequestRecord {
   readonly agent: AgentIds | undefined;
   /** Undefined where no access policy applies, or where none decided. */
   readonly access: AccessRecord | undefined;
+  /** Undefined where no guardrail applies. */
+  readonly guard: GuardRecord | undefined;
   readonly decision: QuotaDecision;
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
@@ -133,6 +135,27 @@ export interface AccessRecord {
   readonly method: AuthenticationMethod | undefined;
   /** The group by which the caller was admitted. */
   readonly group: string | undefined;
+}
+
+/** What the guardrails did to a request and its response. Contains no values. */
+export interface GuardRecord {
+  readonly rules: readonly RuleRecord[];
+  readonly failures: readonly GuardFailure[];
+}
+
+/** One rule, with how often it found each type of value. */
+export interface RuleRecord {
+  /** `NAMESPACE/POLICY/RULE`. */
+  readonly rule: string;
+  readonly action: 'mask' | 'block' | 'monitor';
+  readonly findings: Readonly<Record<string, number>>;
+}
+
+/** A text that a rule could not look at. */
+export interface GuardFailure {
+  /** `NAMESPACE/POLICY/RULE`. */
+  readonly rule: string;
+  readonly reason: string;
 }
 
 export type QuotaDecision =

@@ -27,6 +27,11 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'The backend speaks another API than the client, and that API has no place for the field in `param`.',
     fix: 'Remove the field, or set `unsupported: Drop` in the rule.',
   },
+  content_blocked: {
+    means:
+      'A guardrail does not allow the content of the request, or cannot examine it; the message is that of the guardrail.',
+    fix: 'Send the request without that content. An AIGuardrailPolicy decides what is allowed.',
+  },
   unbounded_cost: {
     means: 'The cost of the request is unbounded, and a token quota has `unbounded: Refuse`.',
     fix: 'Remove the part that the message names, or set `unbounded: Allow` on the quota.',
@@ -123,6 +128,10 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
   backend_unavailable: {
     means: 'The provider or extproc cannot be reached.',
     fix: 'Try again; `backendFailure` in the access line says why. Check the address of the AIBackend.',
+  },
+  guardrail_unavailable: {
+    means: 'The service of a guardrail with `onFailure: Closed` did not examine the request.',
+    fix: 'Try again. Operators find the rule and the reason under `guardrails` in the access line.',
   },
   first_token_timeout: {
     means: 'The provider sent no token within `timeouts.firstToken`.',

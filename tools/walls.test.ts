@@ -30,7 +30,7 @@ const extprocRooms: Rooms = {
   'model-names': [],
   'model-api': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
-  policy: ['access', 'model-api', 'model-names', 'quota-conditions'],
+  policy: ['access', 'guard', 'model-api', 'model-names', 'quota-conditions'],
   session: [
     ...[
       'quota-conditions',
@@ -57,7 +57,19 @@ const extprocRooms: Rooms = {
   telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server'],
   sidecar: ['policy'],
   main: [
-    ...['errors', 'exchange', 'usage', 'record', 'tokens', 'providers', 'quota', 'access', 'policy', 'session'],
+    ...[
+      'errors',
+      'exchange',
+      'usage',
+      'record',
+      'tokens',
+      'providers',
+      'quota',
+      'access',
+      'guard',
+      'policy',
+      'session',
+    ],
     ...['telemetry', 'server'],
   ],
 };

@@ -322,7 +322,8 @@ function hasPrincipal({ principals }: CompiledAllowRule, caller: Caller): boolea
   return principals.some((principal) => isPrincipal(principal, caller));
 }
 
-function isPrincipal({ tenant, user, group }: Principal, caller: Caller): boolean {
+/** Whether a caller has all members of a principal. */
+export function isPrincipal({ tenant, user, group }: Principal, caller: Caller): boolean {
   return (
     (tenant === undefined || tenant === caller.tenant) &&
     (user === undefined || user === caller.user) &&

@@ -4,6 +4,7 @@
  */
 
 import type { AccessPolicy, SignIn } from '../../contract/access-policy.ts';
+import type { GuardrailPolicy } from '../../contract/guardrails.ts';
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
   BackendPolicy,
@@ -17,6 +18,7 @@ import type {
 } from '../../contract/policy.ts';
 import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
 import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
+import { type CompiledGuardrailPolicy, compileGuardrailPolicy } from '../guard/compile.ts';
 import type { ModelApi } from '../model-api.ts';
 import { compileQuotaConditions } from '../quota-conditions.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
@@ -31,6 +33,7 @@ export interface CompiledRule {
   readonly targets: readonly CompiledTarget[];
   readonly quotas: readonly Quota[];
   readonly access: readonly CompiledAccessPolicy[];
+  readonly guardrails: readonly CompiledGuardrailPolicy[];
   readonly models: readonly ModelPattern[];
   readonly headers: readonly CompiledHeader[];
 }
@@ -39,6 +42,7 @@ export interface CompiledPassthrough {
   readonly passthrough: Passthrough;
   readonly quotas: readonly Quota[];
   readonly access: readonly CompiledAccessPolicy[];
+  readonly guardrails: readonly CompiledGuardrailPolicy[];
 }
 
 export interface CompiledVirtualHost {
@@ -83,6 +87,7 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     backends: new Map(policy.backends.map((backend) => [backend.name, backend])),
     quotas: new Map(policy.quotas.map((quota) => [quota.id, quota])),
     access: yield* compilingAccess(policy.accessPolicies),
+    guardrails: yield* compilingGuardrails(policy.guardrailPolicies ?? []),
   };
   for (const quota of policy.quotas) {
     if (quota.overrides !== undefined || quota.when !== undefined) {
@@ -120,11 +125,23 @@ function* compilingAccess(policies: readonly AccessPolicy[]): Generator<void, Ma
   return compiled;
 }
 
+function* compilingGuardrails(
+  policies: readonly GuardrailPolicy[],
+): Generator<void, Map<string, CompiledGuardrailPolicy>> {
+  const compiled = new Map<string, CompiledGuardrailPolicy>();
+  for (const policy of policies) {
+    compiled.set(policy.name, compileGuardrailPolicy(policy));
+    yield;
+  }
+  return compiled;
+}
+
 /** What rules and virtual hosts name. */
 interface NamedParts {
   readonly backends: ReadonlyMap<string, BackendPolicy>;
   readonly quotas: ReadonlyMap<string, Quota>;
   readonly access: ReadonlyMap<string, CompiledAccessPolicy>;
+  readonly guardrails: ReadonlyMap<string, CompiledGuardrailPolicy>;
 }
 
 function* compilingEntry(
@@ -152,6 +169,7 @@ function* compilingEntry(
       passthrough,
       quotas: passthrough.quotas.map((id) => known(parts.quotas, id)),
       access: passthrough.access.map((name) => known(parts.access, name)),
+      guardrails: guardrailsOf(passthrough, parts),
     })),
     access: entry.access.map((name) => known(parts.access, name)),
     maxRequestBodyBytes,
@@ -186,12 +204,14 @@ function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
 /** Compiled rules by rule, because most rules of a new policy are the same objects as before. */
 const compiledRules = new WeakMap<Rule, CompiledRule>();
 
-function compileRule(rule: Rule, { backends, quotas, access }: NamedParts): CompiledRule {
+function compileRule(rule: Rule, parts: NamedParts): CompiledRule {
+  const { backends, quotas, access, guardrails } = parts;
   const before = compiledRules.get(rule);
   if (
     before?.targets.every(({ backend, backendPolicy }) => backends.get(backend) === backendPolicy) &&
     before.quotas.every((quota) => quotas.get(quota.id) === quota) &&
-    before.access.every((policy) => access.get(policy.policy.name) === policy)
+    before.access.every((policy) => access.get(policy.policy.name) === policy) &&
+    before.guardrails.every((policy) => guardrails.get(policy.policy.name) === policy)
   ) {
     return before;
   }
@@ -200,11 +220,18 @@ function compileRule(rule: Rule, { backends, quotas, access }: NamedParts): Comp
     targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
     quotas: rule.quotas.map((id) => known(quotas, id)),
     access: rule.access.map((name) => known(access, name)),
+    guardrails: guardrailsOf(rule, parts),
     models: rule.models.map(modelPattern),
     headers: rule.headers.map(headerMatcher),
   };
   compiledRules.set(rule, compiled);
   return compiled;
+}
+
+const NO_GUARDRAILS: readonly CompiledGuardrailPolicy[] = [];
+
+function guardrailsOf(place: Pick<Rule, 'guardrails'>, { guardrails }: NamedParts): readonly CompiledGuardrailPolicy[] {
+  return place.guardrails?.map((name) => known(guardrails, name)) ?? NO_GUARDRAILS;
 }
 
 function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {

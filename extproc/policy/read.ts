@@ -151,7 +151,7 @@ class PolicyParts {
       quotas: this.#quotas,
       accessPolicies: this.#accessPolicies,
       apiKeyShards: this.#apiKeyShards,
-      guardrailPolicies: this.#guardrailPolicies,
+      ...(this.#guardrailPolicies.length > 0 && { guardrailPolicies: this.#guardrailPolicies }),
     };
   }
 

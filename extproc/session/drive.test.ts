@@ -82,6 +82,7 @@ function waiting() {
     },
     bodies: new Bodies(),
     openAttempts: new OpenAttempts('epoch'),
+    analyze: async () => ({ action: 'allow', findings: [] }),
     plainErrors: false,
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));

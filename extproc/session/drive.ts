@@ -12,6 +12,7 @@ import { Account } from './account.ts';
 import { AttemptExchanges } from './attempt-exchanges.ts';
 import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
 import { answerEnvoy } from './envoy-answers.ts';
+import { Inspections } from './inspections.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
 import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
@@ -49,6 +50,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #unwatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempts: AttemptExchanges | undefined;
+  #openInspections: Inspections | undefined;
   #inflater: Inflater | undefined;
   #inflaterFull = false;
 
@@ -210,6 +212,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     clearTimeout(this.#timer);
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
+    attempt(() => this.#openInspections?.stop());
     attempt(() => this.#unwatch?.());
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
@@ -301,6 +304,11 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'stop-count':
         this.#stopCount?.();
         break;
+      case 'inspect':
+      case 'analyze':
+      case 'stop-inspection':
+        this.#inspections.act(action);
+        break;
       case 'inflate':
         this.#inflate(action.encoding);
         break;
@@ -348,6 +356,12 @@ class Drive implements ExchangeHandler, BodyOwner {
       (tokens) => this.#handle({ type: 'counted', tokens }),
       (error) => this.#fail(error),
     );
+  }
+
+  get #inspections(): Inspections {
+    const [handle, fail] = [(event: SessionEvent) => this.#handle(event), (error: unknown) => this.#fail(error)];
+    this.#openInspections ??= new Inspections(this.#exchange, this.#shared.analyze, handle, fail);
+    return this.#openInspections;
   }
 
   #inflate(encoding: string): void {

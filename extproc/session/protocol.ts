@@ -3,9 +3,11 @@
  * result by an event, so it can be replayed from a recording, and stores may answer at once or
  * later.
  */
+import type { ExternalDetectorSettings } from '../../contract/guardrails.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { CallerIdentity } from '../access/decide.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
+import type { Analysis, AnalyzeContext, DetectorError } from '../guard/external/external-detector.ts';
 import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type {
@@ -54,6 +56,10 @@ export type SessionEvent =
   /** The credential of the caller was revoked or has expired, and a policy ends such streams. */
   | { readonly type: 'revoked' }
   | { readonly type: 'counted'; readonly tokens: number }
+  /** The inspection of the request can go no further on its own. */
+  | { readonly type: 'inspected' }
+  /** What a service says about the text with this id. */
+  | { readonly type: 'analyzed'; readonly id: number; readonly result: Analysis | DetectorError }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
   | { readonly type: 'quotas-read'; readonly snapshots: readonly BucketSnapshot[] }
@@ -122,6 +128,20 @@ export type ServiceAction =
       readonly model: string;
       readonly limitTokens: number;
     }
+  /** Inspects the request in slices; `inspected` follows. */
+  | { readonly type: 'inspect'; readonly inspection: Inspection }
+  /** Stops the pending inspection and all analyses. */
+  | { readonly type: 'stop-inspection' }
+  /** Asks the service of a guardrail about a text; `analyzed` follows, unless it is stopped. */
+  | {
+      readonly type: 'analyze';
+      /** Unique within the session. */
+      readonly id: number;
+      readonly detector: ExternalDetectorSettings;
+      readonly text: string;
+      readonly context: AnalyzeContext;
+      readonly timeoutMs: number;
+    }
   /** Stops the pending count; its text is released next. */
   | { readonly type: 'stop-count' }
   | { readonly type: 'inflate'; readonly encoding: string }
@@ -135,6 +155,12 @@ export type ServiceAction =
   /** How long a backend took until its first token, or has taken `ms` without one. */
   | { readonly type: 'first-token'; readonly key: string; readonly ms: number; readonly came: boolean }
   | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly record: RequestRecord };
+
+/** Work that is done in slices. */
+export interface Inspection {
+  /** Does a small step and returns the bytes that it took, or 0 where nothing is left to do. */
+  step(): number;
+}
 
 export interface Settle {
   readonly hold: Hold;

@@ -28,6 +28,9 @@ import { bodyTooLarge } from './replies.ts';
 /** Copying this much costs less than another message to Envoy. */
 const JOINED_BYTES = 16 * 1024;
 
+/** Bytes of a body that are read at once. */
+const REPLACED_BYTES = 32 * 1024;
+
 /**
  * Request ids of clients that providers accept and that fit into a log line; others are replaced.
  */
@@ -79,6 +82,8 @@ export class Request {
   #ownId = false;
   /** Present while the body is collected and kept. */
   #scanner: BodyScanner | undefined;
+  /** What read the bodies that others took the place of. */
+  readonly #replaced: BodyScanner[] = [];
   #collectedBytes = 0;
   #keptBytes = 0;
 
@@ -167,7 +172,7 @@ export class Request {
     return read ? this.#collect(endpoint, this.entry.maxRequestBodyBytes) : undefined;
   }
 
-  #collect({ shape, form }: ClientApi, maxBytes: number): Failure | undefined {
+  #collect(endpoint: ClientApi, maxBytes: number): Failure | undefined {
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       return failure('unsupported_encoding', 'The request body is compressed. Send it without content-encoding.');
@@ -179,7 +184,7 @@ export class Request {
     if (this.#announcedBytes > maxBytes) {
       return bodyTooLarge(maxBytes);
     }
-    const scanner = form === undefined ? newScanner(shape) : newFormScanner(form, contentType);
+    const scanner = newBodyScanner(endpoint, contentType);
     if (isFailure(scanner)) {
       return scanner;
     }
@@ -225,10 +230,30 @@ export class Request {
     return problem;
   }
 
-  /** Accounts for the conversion of the body, which takes about as much memory again. */
-  keepConverted(out: Action[]): void {
+  /** Accounts for another form of the body, which takes about as much memory again. */
+  keepAgain(out: Action[]): void {
     out.push({ type: 'keep', bytes: this.#collectedBytes });
     this.#keptBytes += this.#collectedBytes;
+  }
+
+  /** Reads another body in place of the client's, in steps. */
+  *replaceBody(pieces: readonly Uint8Array[]): Generator<number, ScannedBody | Failure> {
+    const scanner = newBodyScanner(this.found!.endpoint, this.#first('content-type') ?? '');
+    if (isFailure(scanner)) {
+      return scanner;
+    }
+    this.#replaced.push(this.#scanner!);
+    this.#scanner = scanner;
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += REPLACED_BYTES) {
+        const problem = scanner.push(piece.subarray(at, at + REPLACED_BYTES));
+        if (problem !== undefined) {
+          return problem;
+        }
+        yield REPLACED_BYTES;
+      }
+    }
+    return scanner.finish();
   }
 
   /** Returns the complete body. */
@@ -244,6 +269,9 @@ export class Request {
     this.#keptBytes = 0;
     this.#scanner?.release();
     this.#scanner = undefined;
+    for (const scanner of this.#replaced.splice(0)) {
+      scanner.release();
+    }
     this.#attributes = noAttributes;
     this.#presented = undefined;
   }
@@ -313,6 +341,10 @@ export function outputBound(
       ? Math.floor(heldOutputTokens / choice.facts.choices)
       : undefined;
   return granted !== undefined && granted < plan.choiceTokens ? granted : plan.policyBound;
+}
+
+function newBodyScanner({ shape, form }: ClientApi, contentType: string): BodyScanner | Failure {
+  return form === undefined ? newScanner(shape) : newFormScanner(form, contentType);
 }
 
 function withoutQuery(path: string): string {

@@ -9,6 +9,7 @@ import type { Meter } from '../tokens/meter.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
 import type { FirstTokenTimes } from './first-token-times.ts';
+import type { AnalyzeText } from './inspections.ts';
 import type { Interruptions } from './interruptions.ts';
 import type { OpenAttempts } from './open-attempts.ts';
 import type { OutputEstimates } from './output-estimates.ts';
@@ -42,5 +43,6 @@ export interface SessionServices {
   readonly fault: (error: unknown) => void;
   readonly bodies: Bodies;
   readonly openAttempts: OpenAttempts;
+  readonly analyze: AnalyzeText;
   readonly plainErrors: boolean;
 }

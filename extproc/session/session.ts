@@ -113,6 +113,8 @@ export class Session {
         return uploadTooSlow;
       case 'tokens-verified':
       case 'counted':
+      case 'inspected':
+      case 'analyzed':
       case 'reserved':
       case 'quotas-read':
         return this.#resume(event, nowMs, out);
@@ -207,7 +209,7 @@ export class Session {
     }
     if (attempts.before > 0) {
       if (prepared.converted !== undefined) {
-        this.#request.keepConverted(out);
+        this.#request.keepAgain(out);
       }
       admission.choice = prepared.choice;
       admission.prepared = prepared;

@@ -9,6 +9,7 @@ import { drawsTokens, unitOf } from '../quota/units.ts';
 import type { AccessRecord, ConversionRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
 import { textUsage } from '../usage.ts';
 import type { Admission } from './admission/admission.ts';
+import { guardRecord } from './admission/guardrails.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
 import type { BilledAttempt } from './attempts.ts';
@@ -221,6 +222,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     agent: request.agent,
+    guard: guardRecord(admission),
     access: accessRecord(admission, ending.failure),
     decision: finalDecision(input),
     buckets: admission.buckets,

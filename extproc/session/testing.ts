@@ -7,6 +7,7 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { OpenCallers } from '../access/open-callers.ts';
 import { TokenVerifier } from '../access/token-verifier.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
+import { DetectorError } from '../guard/external/external-detector.ts';
 import { type CompiledPolicy, compilePolicy } from '../policy/compile.ts';
 import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
@@ -73,6 +74,9 @@ export function newRig(options: {
     fault: (error) => faults.push(error),
     bodies: new Bodies(),
     openAttempts: new OpenAttempts('epoch'),
+    analyze: async () => {
+      throw new DetectorError('unavailable', 'no service in this test');
+    },
     plainErrors: false,
   };
   const shared = { ...base, ...options.shared?.(base) };

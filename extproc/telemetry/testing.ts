@@ -58,6 +58,7 @@ export const outcomeOfStream: RequestRecord = {
   attempts: undefined,
   estimatedOutputTokens: 50,
   agent: undefined,
+  guard: undefined,
   access: undefined,
   decision: { type: 'admitted', queuedMs: 0, shadowRefused: [] },
   buckets: [bucket],

@@ -6,10 +6,11 @@ import type { CallerIdentity } from '../../access/decide.ts';
 import type { TokenVerifier } from '../../access/token-verifier.ts';
 import type { Failure } from '../../errors.ts';
 import type { HeaderList } from '../../exchange.ts';
+import type { RequestGuard } from '../../guard/guard.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { CompiledPassthrough, CompiledPolicy } from '../../policy/compile.ts';
 import type { BucketRef, BucketSnapshot, Hold, OutputDemand } from '../../quota/store.ts';
-import type { QuotaDecision } from '../../record.ts';
+import type { GuardFailure, QuotaDecision } from '../../record.ts';
 import type { Attempts } from '../attempts.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
 import type { Action, EventOf } from '../protocol.ts';
@@ -52,7 +53,9 @@ export interface GatewayReply {
 }
 
 /** The events for which a step can wait. */
-export type AdmissionEvent = BodyComplete | EventOf<'tokens-verified' | 'counted' | 'reserved' | 'quotas-read'>;
+export type AdmissionEvent =
+  | BodyComplete
+  | EventOf<'tokens-verified' | 'counted' | 'inspected' | 'analyzed' | 'reserved' | 'quotas-read'>;
 
 /** The request body, with its trailers if any, has arrived. */
 export interface BodyComplete {
@@ -87,6 +90,10 @@ export class Admission {
   /** The body of a collected request. */
   body: ScannedBody | undefined;
   choice: RoutingDecision | undefined;
+  /** Present where guardrails apply to the request or its response. */
+  guard: RequestGuard | undefined;
+  /** The rules that could not look at a text. */
+  readonly guardFailures: GuardFailure[] = [];
   passthrough: CompiledPassthrough | undefined;
   /** Absent for passthrough. With several attempts, that of the current one. */
   prepared: PreparedRequest | undefined;

@@ -56,7 +56,7 @@ function keepConverted(
   conversion: Conversion,
   out: Action[],
 ): ConvertedRequest | Failure {
-  admission.request.keepConverted(out);
+  admission.request.keepAgain(out);
   return convertBody(admission, choice, conversion);
 }
 

@@ -17,9 +17,9 @@ export const admissionSteps: readonly AdmissionStep[] = [
   reply,
   route,
   permission,
+  guard,
   plan,
   requestLimits,
-  guard,
   reserve,
   countTokens,
 ];

@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GuardrailPolicy, GuardrailRule } from '../../contract/guardrails.ts';
+import { guardrailScopes } from '../../contract/guardrails.ts';
+import type { Exchange, HeaderList, ImmediateResponse } from '../exchange.ts';
+import type { Analysis } from '../guard/external/external-detector.ts';
+import { DetectorError } from '../guard/external/external-detector.ts';
+import { counts } from '../quota/testing.ts';
+import { loadEncodings } from '../tokens/encodings.ts';
+import type { AnalyzeText } from './inspections.ts';
+import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+
+await loadEncodings();
+
+const mask: GuardrailRule = {
+  name: 'identifiers',
+  phases: ['Request'],
+  scope: guardrailScopes,
+  detector: { type: 'Builtin', detectors: ['CreditCard', 'Email'] },
+  action: { type: 'Mask', placeholder: '<{type}-{index}>', restore: true },
+  onFailure: 'Closed',
+  timeoutMs: 100,
+  onUnmaskable: 'Block',
+};
+
+const block: GuardrailRule = { ...mask, name: 'none', action: { type: 'Block', message: 'Not here.' } };
+
+const webhook: GuardrailRule = {
+  ...mask,
+  name: 'webhook',
+  detector: { type: 'Webhook', service: { url: 'http://127.0.0.1:1' } },
+  action: { type: 'FromDetector', placeholder: '<{type}-{index}>', restore: false, message: 'Default.' },
+};
+
+function guardrails(rules: readonly GuardrailRule[], more: Partial<GuardrailPolicy> = {}): GuardrailPolicy {
+  return { name: 'default/guard', rules, exempt: [], holdBack: { bytes: 1000, ms: 1000 }, ...more };
+}
+
+function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText): Rig {
+  const [host] = basePolicy.virtualHosts;
+  return newRig({
+    policy: {
+      guardrailPolicies: [guardrails(rules)],
+      quotas: basePolicy.quotas.map((quota) => ({
+        ...quota,
+        limit: { type: 'TotalTokens', amount: 10_000_000 },
+        unmetered: 'Allow',
+      })),
+      virtualHosts: [
+        {
+          ...host!,
+          rules: host!.rules.map((rule) => ({
+            ...rule,
+            maxRequestBodyBytes: 4 * 1024 * 1024,
+            guardrails: ['default/guard'],
+          })),
+          passthrough: host!.passthrough.map((one) => ({ ...one, guardrails: ['default/guard'] })),
+        },
+      ],
+    },
+    ...(analyze && { shared: () => ({ analyze }) }),
+  });
+}
+
+interface Sent {
+  readonly body: string;
+  readonly reply: ImmediateResponse | undefined;
+}
+
+async function send(rig: Rig, body: string | object, headers: HeaderList = CHAT_HEADERS): Promise<Sent> {
+  const sent: Buffer[] = [];
+  const { promise, resolve } = Promise.withResolvers<ImmediateResponse | undefined>();
+  const exchange: Exchange = {
+    ...newExchange(),
+    requestBody(bytes, endOfStream) {
+      sent.push(Buffer.from(bytes));
+      if (endOfStream) {
+        resolve(undefined);
+      }
+    },
+    immediateResponse: resolve,
+  };
+  const handler = rig.open(exchange);
+  handler.requestHeaders(headers, false, ENTRY);
+  handler.requestBody(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), true);
+  const reply = await promise;
+  handler.closed(false);
+  return { body: Buffer.concat(sent).toString(), reply };
+}
+
+const chat = (content: unknown, more: object = {}) => ({
+  model: 'gpt-4o-mini',
+  messages: [{ role: 'user', content }],
+  ...more,
+});
+
+test('values are masked before the provider gets them, and equal values have equal numbers', async () => {
+  const rig = rigWith([mask]);
+  const text = 'Ask jane@example.com or joe@example.com, not JANE: jane@example.com.';
+  const { body } = await send(rig, chat(text));
+  assert.equal(JSON.parse(body).messages[0].content, 'Ask <Email-1> or <Email-2>, not JANE: <Email-1>.');
+  assert.deepEqual(rig.records[0]?.guard, {
+    rules: [{ rule: 'default/guard/identifiers', action: 'mask', findings: { Email: 3 } }],
+    failures: [],
+  });
+});
+
+test('a request without findings passes byte for byte', async () => {
+  const rig = rigWith([mask]);
+  const body = '{"model" : "gpt-4o-mini","messages":[ {"content":"caf\\u00e9 \\n","role":"user"}] }';
+  assert.equal((await send(rig, body)).body, body);
+});
+
+test('a block refuses the request, and nothing is held', async () => {
+  const rig = rigWith([block]);
+  const { body, reply } = await send(rig, chat('jane@example.com'));
+  assert.equal(body, '');
+  assert.equal(reply?.status, 400);
+  const { error } = JSON.parse(Buffer.from(reply!.body).toString());
+  assert.deepEqual([error.code, error.message], ['content_blocked', 'Not here.']);
+  assert.equal(counts(rig.store).openHolds, 0);
+  assert.deepEqual(rig.records[0]?.guard?.rules, [
+    { rule: 'default/guard/none', action: 'block', findings: { Email: 1 } },
+  ]);
+});
+
+test('a large prompt is masked in slices, wherever its values are', async () => {
+  const rig = rigWith([mask]);
+  const words = 'word \\n"\u00e9\u{1f600} '.repeat(10_000);
+  const text = `${words}jane@example.com ${words}jane@example.com`;
+  const { body } = await send(rig, chat(text));
+  assert.equal(JSON.parse(body).messages[0].content, text.replaceAll('jane@example.com', '<Email-1>'));
+});
+
+test('tokens in place of text are refused, because nobody can read them', async () => {
+  const rig = rigWith([mask]);
+  const headers: HeaderList = [
+    [':method', 'POST'],
+    [':path', '/v1/completions'],
+    ['x-team', 'red'],
+  ];
+  const { reply } = await send(rig, { model: 'gpt-4o-mini', prompt: [1, 2, 3], max_tokens: 5 }, headers);
+  assert.equal(reply?.status, 400);
+  assert.deepEqual(rig.records[0]?.guard?.failures, [{ rule: 'default/guard/identifiers', reason: 'tokens' }]);
+});
+
+const passthroughHeaders: HeaderList = [
+  [':method', 'POST'],
+  [':path', '/v1/batches'],
+  ['x-team', 'red'],
+];
+
+test('an endpoint that is not read is refused by a closed rule and passes an open one', async () => {
+  const closed = rigWith([mask]);
+  const { reply } = await send(closed, 'jane@example.com', passthroughHeaders);
+  assert.equal(reply?.status, 400);
+  const open = rigWith([{ ...mask, onFailure: 'Open' }]);
+  assert.equal((await send(open, 'jane@example.com', passthroughHeaders)).body, 'jane@example.com');
+  assert.deepEqual(open.records[0]?.guard?.failures, [{ rule: 'default/guard/identifiers', reason: 'passthrough' }]);
+});
+
+function asking(answer: (text: string) => Analysis): { readonly analyze: AnalyzeText; readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    analyze: async (_detector, text) => {
+      asked.push(text);
+      return answer(text);
+    },
+  };
+}
+
+test('a service gets the masked texts, and what it finds is masked', async () => {
+  const { analyze, asked } = asking((text) => {
+    const start = text.indexOf('Jane');
+    return start < 0
+      ? { action: 'allow', findings: [] }
+      : { action: 'modify', findings: [{ type: 'PERSON', start, end: start + 4, score: 0.9 }] };
+  });
+  const rig = rigWith([mask, webhook], analyze);
+  const { body } = await send(rig, chat('"Jane" is jane@example.com', { user: 'u1' }));
+  assert.deepEqual(asked, ['"Jane" is <Email-1>', 'u1']);
+  assert.equal(JSON.parse(body).messages[0].content, '"<PERSON-1>" is <Email-1>');
+});
+
+test('a service replaces a text, or blocks with its own message', async () => {
+  const replacing = asking(() => ({ action: 'modify', findings: [], replacement: 'a "quoted" text' }));
+  const { body } = await send(rigWith([webhook], replacing.analyze), chat('secret'));
+  assert.equal(JSON.parse(body).messages[0].content, 'a "quoted" text');
+  const blocking = asking(() => ({ action: 'block', findings: [], message: 'Because.' }));
+  const { reply } = await send(rigWith([webhook], blocking.analyze), chat('secret'));
+  assert.match(Buffer.from(reply!.body).toString(), /content_blocked.*Because\.|Because\..*content_blocked/);
+});
+
+test('a service that fails closes a closed rule, and an open one says so', async () => {
+  const failing: AnalyzeText = async () => {
+    throw new DetectorError('timeout', 'late');
+  };
+  const closed = rigWith([webhook], failing);
+  const { reply } = await send(closed, chat('hello'));
+  assert.equal(reply?.status, 503);
+  assert.equal(counts(closed.store).openHolds, 0);
+  const open = rigWith([{ ...webhook, onFailure: 'Open' }], failing);
+  assert.equal(JSON.parse((await send(open, chat('hello'))).body).messages[0].content, 'hello');
+  assert.deepEqual(open.records[0]?.guard?.failures, [{ rule: 'default/guard/webhook', reason: 'timeout' }]);
+});
+
+test('a client that leaves stops the questions', async () => {
+  let stopped = false;
+  const analyze: AnalyzeText = (_detector, _text, _context, _timeoutMs, signal) =>
+    new Promise(() => {
+      signal.addEventListener('abort', () => {
+        stopped = true;
+      });
+    });
+  const rig = rigWith([webhook], analyze);
+  const handler = rig.open(newExchange());
+  handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
+  handler.requestBody(Buffer.from(JSON.stringify(chat('hello'))), true);
+  handler.closed(false);
+  assert.ok(stopped);
+  assert.deepEqual(rig.faults, []);
+});
