@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import type { ThresholdReport } from '../contract/budget-report.ts';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { PushServer, PushServerOptions } from '../controller/push/server.ts';
+import type { PendingConfig } from '../extproc/sidecar/pending-config.ts';
 import { acknowledged, fleet, follow, has, newPod, serve, until } from './testing/push.ts';
 
 test('a policy reaches the sidecar and its answer the controller within a second', async () => {
@@ -64,11 +65,11 @@ test('a change of backend waits until Envoy has the route; a new route or limit 
     const routeNames = rules.flatMap(({ targets }) => targets.map(({ id }) => `envoy ${id}`));
     return { virtualHosts: [{ routeNames, rules, passthrough: [], access: [] }] };
   };
-  const asked: (readonly string[])[] = [];
+  const asked: PendingConfig[] = [];
   let goOn = () => {};
-  const sidecar = follow(server.port, newPod(), undefined, (routeNames) => {
-    asked.push(routeNames);
-    return new Promise((resolve) => {
+  const sidecar = follow(server.port, newPod(), undefined, (pending) => {
+    asked.push(pending);
+    return new Promise<void>((resolve) => {
       goOn = resolve;
     });
   });
@@ -79,7 +80,7 @@ test('a change of backend waits until Envoy has the route; a new route or limit 
   assert.deepEqual(asked, []);
   server.publish(fleet('v3', virtualHosts(rule('a/r', 'a/r/z'), rule('a/new', 'a/new/y'))));
   await until(() => asked.length === 1, 'asked');
-  assert.deepEqual(asked, [['envoy a/r/z']]);
+  assert.deepEqual(asked, [{ routes: ['envoy a/r/z'], attemptRoutes: [], clusters: [] }]);
   server.publish(fleet('v4', virtualHosts(rule('a/r', 'a/r/z'))));
   assert.deepEqual(sidecar.applied, ['v1', 'v2']);
   assert.equal(acknowledged(server)?.version, 'v2', 'what is not in force is not acknowledged');

@@ -10,6 +10,7 @@ import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import { issueServerCertificate, renewCa } from '../../controller/push/ca.ts';
 import { type PushServer, startPushServer } from '../../controller/push/server.ts';
 import { type FollowedController, followController } from '../../extproc/sidecar/follow.ts';
+import type { PolicyIntakeOptions } from '../../extproc/sidecar/policy-intake.ts';
 import { createLog } from '../../runtime/log.ts';
 
 const log = createLog({ level: 'silent' });
@@ -43,7 +44,7 @@ export function follow(
   port: number,
   folder: string,
   apply: (policy: GatewayPolicy) => void = () => {},
-  waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
+  waitFor: PolicyIntakeOptions['waitFor'] = async () => {},
   fullestBudgets: () => readonly BudgetReport[] = () => [],
 ): Sidecar {
   const applied: string[] = [];
@@ -62,7 +63,7 @@ export function follow(
       applied.push(policy.version);
       used.push(policy.version);
     },
-    waitForRoutes,
+    waitFor,
     log,
   });
   closing.push(() => followed.close());

@@ -59,15 +59,18 @@ let served = 0;
 before(async () => {
   await install();
   world = await startClusterWorld(NAMESPACE);
+  // Early, because Envoy cannot try another backend while the name of one is unknown.
+  const nobody = { selector: { app: 'nobody' }, ports: [{ port: 8080 }] };
+  await apply([
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'refuse', namespace: NAMESPACE }, spec: nobody },
+  ]);
   const failing = Object.entries(ways).filter(([, behaviour]) => behaviour !== undefined);
   firsts = new Map(
     await Promise.all(failing.map(async ([way]) => [way, await startClusterProvider(NAMESPACE, way)] as const)),
   );
   await Promise.all(failing.map(([way, behaviour]) => firsts.get(way)!.setDefaults(behaviour!)));
   await world.provider.setDefaults({ tokens: TOKENS });
-  const nobody = { selector: { app: 'nobody' }, ports: [{ port: 8080 }] };
   await apply([
-    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'refuse', namespace: NAMESPACE }, spec: nobody },
     ...Object.keys(ways).flatMap((way) => backendOf(NAMESPACE, way, 'OpenAI', way, ANY)),
     ...backendOf(NAMESPACE, 'spare', 'OpenAI', 'provider', ANY),
     ...backendOf(NAMESPACE, 'claude', 'Anthropic', 'provider', ANY),

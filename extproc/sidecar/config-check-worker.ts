@@ -10,12 +10,14 @@ export interface ConfigCheckTask {
   readonly admin: AdminAddress;
   readonly routeNames: readonly string[];
   readonly socketPath: string;
+  /** Values of the route header; their routes must try several clusters. */
+  readonly attemptRoutes: readonly string[];
 }
 
 /** 1,000 routes with five rules each are about 16 MB. */
 const MAX_DUMP_BYTES = 64 * 1024 * 1024;
 
-const { admin, routeNames, socketPath } = workerData as ConfigCheckTask;
+const { admin, routeNames, socketPath, attemptRoutes } = workerData as ConfigCheckTask;
 const dump = async (query: string) =>
   JSON.parse(await readAdmin(admin, `/config_dump?${query}`, MAX_DUMP_BYTES)) as never;
 const configuration: EnvoyConfigDump = {
@@ -24,4 +26,4 @@ const configuration: EnvoyConfigDump = {
   // The name pattern that Envoy Gateway gives to clusters of processors.
   endpoints: await dump('include_eds&resource=dynamic_endpoint_configs&name_regex=.*%2Fextproc%2F.*'),
 };
-parentPort?.postMessage(verifyConfigDump(configuration, routeNames, socketPath));
+parentPort?.postMessage(verifyConfigDump(configuration, routeNames, socketPath, attemptRoutes));

@@ -74,7 +74,24 @@ function giveListener(filters: readonly object[]): void {
 const name = (index: number) => `httproute/team/tallygate-chat-${index}/rule/0/match/0/ai_example_com`;
 const names = (count: number) => Array.from({ length: count }, (_, index) => name(index));
 
-function giveRoutes(count: number, unfiltered: readonly number[] = [], failing: readonly number[] = []): void {
+const severalClusters = {
+  inline_cluster_specifier_plugin: {
+    extension: {
+      name: 'envoy.router.cluster_specifier_plugin.priority_group',
+      typed_config: {
+        '@type': extension('router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier'),
+        priority_groups: [{ name: 'one', clusters: [{ cluster_name: 'provider', weight: 1 }] }],
+      },
+    },
+  },
+};
+
+function giveRoutes(
+  count: number,
+  unfiltered: readonly number[] = [],
+  failing: readonly number[] = [],
+  tried: readonly number[] = [],
+): void {
   const marked = { [FILTER]: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} } };
   const routes = Array.from({ length: count }, (_, index) => ({
     name: name(index),
@@ -84,7 +101,7 @@ function giveRoutes(count: number, unfiltered: readonly number[] = [], failing: 
     },
     ...(failing.includes(index)
       ? { direct_response: { status: 500 } }
-      : { route: { cluster: 'provider', timeout: '0s', upgrade_configs: [{ upgrade_type: 'websocket' }] } }),
+      : { route: { ...(tried.includes(index) ? severalClusters : { cluster: 'provider' }), timeout: '0s' } }),
     request_headers_to_remove: ['authorization', 'x-api-key', 'api-key', 'cookie', 'x-tallygate-route'],
     metadata: {
       filter_metadata: {
@@ -123,13 +140,20 @@ const clean = (configCheck: ConfigCheckReport, expected: number) =>
     configCheck.listenersWithoutFilter.total ===
     0;
 
-before(async () => {
-  giveListener([processor]);
-  giveRoutes(3);
+const nothing = { routes: [], attemptRoutes: [], clusters: [] };
+
+function giveClusters(...names: readonly string[]): void {
   give('cds.json', 'cluster.v3.Cluster', [
     { name: CLUSTER, type: 'EDS', eds_cluster_config: { eds_config: from('eds.json') } },
     { name: 'provider', type: 'STATIC' },
+    ...names.map((each) => ({ name: each, type: 'STATIC' })),
   ]);
+}
+
+before(async () => {
+  giveListener([processor]);
+  giveRoutes(3);
+  giveClusters();
   give('eds.json', 'endpoint.v3.ClusterLoadAssignment', [assignment({ pipe: { path: SOCKET } })]);
   const bootstrap = {
     node: { id: 'one', cluster: 'one' },
@@ -204,7 +228,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
 
   await t.test('new routes are waited for until Envoy can carry them out', async () => {
     let routed = false;
-    const waiting = verifier.waitForRoutes([name(0), name(4)]).then(() => {
+    const waiting = verifier.waitFor({ ...nothing, routes: [name(0), name(4)] }).then(() => {
       routed = true;
     });
     giveRoutes(5, [], [4]);
@@ -219,9 +243,29 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     await until((each) => clean(each, 4));
   });
 
+  await t.test('attempts are waited for until Envoy has their clusters and tries several', async () => {
+    const [id, cluster] = ['team/chat-0/rule/0', 'attempt/team/spare'];
+    let ready = false;
+    const waiting = verifier.waitFor({ routes: [], attemptRoutes: [id], clusters: [cluster] }).then(() => {
+      ready = true;
+    });
+    giveClusters(cluster);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(ready, false, 'a route that is there, and tries one cluster');
+    giveRoutes(4, [], [], [0]);
+    const givenMs = performance.now();
+    await waiting;
+    assert.ok(performance.now() - givenMs < 800);
+    const startedMs = performance.now();
+    await verifier.waitFor({ ...nothing, clusters: ['attempt/team/other'] });
+    assert.ok(performance.now() - startedMs > 1400, 'a cluster that Envoy does not have');
+    giveRoutes(4);
+    await until((each) => clean(each, 4));
+  });
+
   await t.test('and not for long where Envoy never can', async () => {
     const startedMs = performance.now();
-    await verifier.waitForRoutes([name(7)]);
+    await verifier.waitFor({ ...nothing, routes: [name(7)] });
     const tookMs = performance.now() - startedMs;
     assert.ok(tookMs > 1400 && tookMs < 2000, `${tookMs} ms`);
   });
@@ -257,7 +301,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     envoy.kill('SIGKILL');
     const configCheck = await until((each) => 'unreadable' in each);
     assert.match('unreadable' in configCheck ? configCheck.unreadable : '', /ECONN/);
-    await verifier.waitForRoutes([name(0)]);
+    await verifier.waitFor({ ...nothing, routes: [name(0)] });
   });
 });
 

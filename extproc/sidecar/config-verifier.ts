@@ -4,11 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { ATTEMPT_CLUSTER_PREFIX } from '../../contract/headers.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import type { ConfigCheckTask } from './config-check-worker.ts';
+import type { PendingConfig } from './pending-config.ts';
 import type { ConfigCheckResult } from './verify-config-dump.ts';
 
 const POLL_MS = 1000;
@@ -21,6 +23,9 @@ const PAUSE_FACTOR = 4;
 const MAX_PAUSE_MS = 5000;
 const VERSIONS = '/stats?type=TextReadouts&filter=(lds|rds%5C..*)%5C.version_text$';
 const MAX_VERSIONS_BYTES = 4 * 1024 * 1024;
+/** Has about 40 lines for each cluster. */
+const CLUSTERS = `/clusters?filter=${encodeURIComponent(`^${ATTEMPT_CLUSTER_PREFIX}`)}`;
+const MAX_CLUSTERS_BYTES = 16 * 1024 * 1024;
 /**
  * Envoy starts after the sidecar and may be busy for a moment: report only this many failures in a
  * row.
@@ -32,8 +37,8 @@ const MAX_HEAP_MB = 256;
  * A waiting policy may also carry a limit, so it waits this long at most; less than the time that
  * the controller waits before it removes the routes of the last policy.
  */
-const ROUTES_TIMEOUT_MS = 1500;
-const ROUTES_POLL_MS = 30;
+const WAIT_TIMEOUT_MS = 1500;
+const WAIT_POLL_MS = 30;
 
 export type ConfigCheckReport = ({ readonly unreadable: string } | ConfigCheckResult) & {
   readonly version: PolicyVersion;
@@ -85,13 +90,14 @@ export class ConfigVerifier {
     this.#expected = { version, routeNames };
   }
 
-  /** Waits until Envoy serves all these routes, for a bounded time. Never rejects. */
-  async waitForRoutes(routeNames: readonly string[]): Promise<void> {
-    const timeout = sleep(ROUTES_TIMEOUT_MS, 'timeout');
-    const outcome = await Promise.race([this.#servesAll(routeNames).catch(String), timeout]);
+  /** Waits until Envoy has all of it, for a bounded time. Never rejects. */
+  async waitFor(pending: PendingConfig): Promise<void> {
+    const timeout = sleep(WAIT_TIMEOUT_MS, 'timeout');
+    const outcome = await Promise.race([this.#hasAll(pending).catch(String), timeout]);
     if (outcome !== 'ready' && !this.#closed) {
+      const { routes, attemptRoutes, clusters } = pending;
       this.#options.log.warn(
-        { reason: outcome, routes: routeNames.length },
+        { reason: outcome, routes: routes.length + attemptRoutes.length, clusters: clusters.length },
         'envoy lacks routes of the policy; applying it anyway',
       );
     }
@@ -146,15 +152,18 @@ export class ConfigVerifier {
     this.#options.found(report);
   }
 
-  async #servesAll(routeNames: readonly string[]): Promise<'ready' | 'timeout'> {
-    const endMs = performance.now() + ROUTES_TIMEOUT_MS;
-    for (let seen = ''; performance.now() < endMs; await sleep(ROUTES_POLL_MS)) {
+  async #hasAll({ routes, attemptRoutes, clusters }: PendingConfig): Promise<'ready' | 'timeout'> {
+    const endMs = performance.now() + WAIT_TIMEOUT_MS;
+    while (clusters.length > 0 && performance.now() < endMs && !(await this.#hasClusters(clusters))) {
+      await sleep(WAIT_POLL_MS);
+    }
+    for (let seen = ''; performance.now() < endMs; await sleep(WAIT_POLL_MS)) {
       const versions = await this.#versions();
       if (versions === seen) {
         continue;
       }
       seen = versions;
-      const { missing, failing } = await this.#check(routeNames);
+      const { missing, failing } = await this.#check(routes, attemptRoutes);
       if (missing.total + failing.total === 0) {
         return 'ready';
       }
@@ -162,13 +171,20 @@ export class ConfigVerifier {
     return 'timeout';
   }
 
+  /** A cluster is listed once it is warm: a request before would fail. */
+  async #hasClusters(clusters: readonly string[]): Promise<boolean> {
+    const text = await readAdmin(this.#options.admin, CLUSTERS, MAX_CLUSTERS_BYTES);
+    const present = new Set(text.split('\n').map((line) => line.slice(0, line.indexOf('::'))));
+    return clusters.every((each) => present.has(each));
+  }
+
   #versions(): Promise<string> {
     return readAdmin(this.#options.admin, VERSIONS, MAX_VERSIONS_BYTES);
   }
 
-  #check(routeNames: readonly string[]): Promise<ConfigCheckResult> {
+  #check(routeNames: readonly string[], attemptRoutes: readonly string[] = []): Promise<ConfigCheckResult> {
     const { admin, socketPath } = this.#options;
-    const workerData: ConfigCheckTask = { admin, socketPath, routeNames };
+    const workerData: ConfigCheckTask = { admin, socketPath, routeNames, attemptRoutes };
     return new Promise((resolve, reject) => {
       const worker = new Worker(new URL('./config-check-worker.ts', import.meta.url), {
         workerData,

@@ -52,7 +52,7 @@ export async function followControllerAt(
     storeFolder,
     useSharedStore: (config) => sink.useSharedStore(config),
     apply: (policy, revision) => sink.apply(policy, revision),
-    waitForRoutes: verifier === undefined ? undefined : (routeNames) => verifier.waitForRoutes(routeNames),
+    waitFor: verifier === undefined ? undefined : (pending) => verifier.waitFor(pending),
     applied: (version, routeNames) => verifier?.expect(version, routeNames),
     log,
   });

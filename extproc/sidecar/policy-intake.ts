@@ -12,7 +12,7 @@ import type { Log } from '../../runtime/log.ts';
 import { PolicyCache, readLastGoodPolicy } from '../policy/last-good-policy.ts';
 import { newPolicyReader } from '../policy/read.ts';
 import { plainVersion } from '../policy/version.ts';
-import { pendingRoutes } from './pending-routes.ts';
+import { type PendingConfig, pendingConfig } from './pending-config.ts';
 
 const MAX_REASON_CHARACTERS = 500;
 
@@ -21,8 +21,8 @@ export interface PolicyIntakeOptions {
   readonly folder: string | undefined;
   /** Rejects if the policy cannot be used. */
   readonly apply: (policy: GatewayPolicy, revision: PolicyRevision) => void | Promise<void>;
-  /** Awaited before a policy that moves a route in force to another backend. Never rejects. */
-  readonly waitForRoutes?: ((routeNames: readonly string[]) => Promise<void>) | undefined;
+  /** Awaited before a policy that needs more of Envoy than the one in force. Never rejects. */
+  readonly waitFor?: ((pending: PendingConfig) => Promise<void>) | undefined;
   /** Called with the policy in force and the Envoy routes that it names. */
   readonly applied?: ((version: PolicyVersion, routeNames: readonly string[]) => void) | undefined;
   readonly log: Log;
@@ -78,7 +78,7 @@ export class PolicyIntake {
       content = this.#contentOf(message);
       if (content !== undefined) {
         const policy = await this.#reader.read(content);
-        await this.#waitForRoutes(policy);
+        await this.#waitForEnvoy(policy);
         if (this.#closed) {
           return undefined;
         }
@@ -118,10 +118,10 @@ export class PolicyIntake {
     return changed;
   }
 
-  async #waitForRoutes(next: GatewayPolicy): Promise<void> {
-    const routeNames = this.#policy === undefined ? [] : pendingRoutes(this.#policy, next);
-    if (routeNames.length > 0) {
-      await this.#options.waitForRoutes?.(routeNames);
+  async #waitForEnvoy(next: GatewayPolicy): Promise<void> {
+    const pending = this.#policy && pendingConfig(this.#policy, next);
+    if (pending !== undefined) {
+      await this.#options.waitFor?.(pending);
     }
   }
 

@@ -39,12 +39,14 @@ export function verifyConfigDump(
   configuration: EnvoyConfigDump,
   routeNames: readonly string[],
   socketPath: string,
+  attemptRoutes: readonly string[] = [],
 ): ConfigCheckResult {
   const clusters = clustersOfSocket(socketPath, configuration.endpoints);
   const managers = (configuration.listeners.configs ?? []).flatMap((listener) => managersOf(listener, clusters));
   const inline = managers.flatMap(({ inlineRoutes }) => (inlineRoutes === undefined ? [] : [inlineRoutes]));
   const discovered = (configuration.routes.configs ?? []).flatMap((each) => each.route_config ?? []);
   const expected = new Set(routeNames);
+  const unpatched = new Set(attemptRoutes);
   const found = new Set<string>();
   const unfiltered = new Set<string>();
   const failing = new Set<string>();
@@ -57,6 +59,9 @@ export function verifyConfigDump(
     for (const host of routes.virtual_hosts ?? []) {
       for (const route of host.routes ?? []) {
         const name = route.name ?? '';
+        if (unpatched.size > 0 && route.route?.inline_cluster_specifier_plugin !== undefined) {
+          unpatched.delete(route.match?.headers?.[0]?.string_match?.exact ?? '');
+        }
         if (!expected.has(name)) {
           continue;
         }
@@ -77,7 +82,7 @@ export function verifyConfigDump(
       }
     }
   }
-  const missing = [...expected].filter((name) => !found.has(name));
+  const missing = [...[...expected].filter((name) => !found.has(name)), ...unpatched];
   return {
     expected: expected.size,
     missing: affected(missing),
@@ -162,6 +167,9 @@ interface RouteConfiguration {
 
 interface Route {
   readonly name?: string;
+  /** The route header is the only one. */
+  readonly match?: { readonly headers?: readonly { readonly string_match?: { readonly exact?: string } }[] };
+  readonly route?: { readonly inline_cluster_specifier_plugin?: object };
   readonly direct_response?: { readonly status?: number; readonly body?: object; readonly body_format?: object };
   readonly typed_per_filter_config?: Overrides;
 }
