@@ -12,17 +12,18 @@ import type { SecretSources } from '../envoy/clusters.ts';
 import { opaque } from '../envoy/resource.ts';
 import { type AttemptRoute, attemptRoutesOf } from '../link/attempt-routes.ts';
 import type { UsableBackend } from '../link/backends.ts';
+import type { LinkedTarget } from '../link/linked-target.ts';
 import type { GatewayListener } from '../link/listeners.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { attemptClusterName } from '../names.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';
-import { credentialFilterName } from './backends.ts';
+import { credentialFilterName, credentialFilterOf, isServiceItself } from './backends.ts';
 import { entryNamespace } from './entry-namespace.ts';
 import { type Identity, labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL } from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyReference, processorCluster } from './policies.ts';
-import { generatedRoute, type RouteContext } from './routes.ts';
+import { generatedRoute, type RouteContext, type RouteObject } from './routes.ts';
 import { idleTimeoutOf } from './traffic.ts';
 import { userPoliciesOf } from './user-policies.ts';
 
@@ -38,6 +39,8 @@ export interface RuleAttempts {
   readonly generated: GeneratedRoute;
   /** EnvoyPatchPolicies, all of which must be in force. */
   readonly patches: readonly Manifest[];
+  /** Routes that keep the keys of its backends; other rules may have the same ones. */
+  readonly keptKeys: readonly RouteObject[];
 }
 
 /** Returns what rules with failover need. */
@@ -58,6 +61,16 @@ export function attemptsOf(virtualHosts: readonly LinkedVirtualHost[], context: 
       ruleAttempts(virtualHost, ofRule, processor, context),
     );
   });
+}
+
+/** Returns all generated routes, once each. */
+export function attemptRouteObjects(
+  attempts: readonly RuleAttempts[],
+): readonly (RouteObject & Pick<RuleAttempts, 'virtualHost'>)[] {
+  const routes = attempts.flatMap(({ virtualHost, httpRoute, generated, keptKeys }) =>
+    [{ object: httpRoute, generated }, ...keptKeys].map((each) => ({ ...each, virtualHost })),
+  );
+  return [...new Map(routes.toReversed().map((each) => [fullName(each.object), each])).values()].toReversed();
 }
 
 /** Returns the EnvoyPatchPolicies, once each: rules share those of their backends. */
@@ -102,7 +115,7 @@ function ruleAttempts(
     idle: idleTimeoutOf(rule.timeouts, { traffic, client }),
   };
   const patched = routes.map((each, index) => routePatch(listener, generated.envoyRouteNames[index]!, each, timeouts));
-  const backends = new Map(targets.map(({ target, backend }) => [target.backend, backend]));
+  const backends = new Map(targets.map((each) => [each.target.backend, each.backend]));
   return {
     route,
     rule: rule.name,
@@ -114,7 +127,35 @@ function ruleAttempts(
       ...[...backends].map(([name, backend]) => clusterPatch(name, backend, gateway.metadata, processor)),
       patchPolicy(gateway.metadata, objectName(stem, key), patched),
     ],
+    keptKeys: targets.filter(needsKeptKey).map((target) => keptKey(virtualHost, target, context)),
   };
+}
+
+/**
+ * Envoy Gateway serves the key of a backend only while its Service has pods. Without the key, the
+ * cluster for attempts never becomes ready, and a request to it fails instead of going on.
+ */
+function needsKeptKey({ target, backend: { endpoint, credential } }: LinkedTarget): boolean {
+  return credential !== undefined && isServiceItself(target.backend, endpoint);
+}
+
+/** A route that no request reaches, and whose backend always exists, so that its key is served. */
+function keptKey(virtualHost: LinkedVirtualHost, { target, route }: LinkedTarget, context: RouteContext) {
+  const [namespace = ''] = target.backend.split('/');
+  const backend = context.backends.get(target.backend);
+  const identity = {
+    namespace,
+    name: objectName(`${nameOf(target.backend)}-key`, `key/${virtualHost.key} ${target.backend}`),
+    labels: { [ROUTE_LABEL]: labelValue(nameOf(route)) },
+    owner: backend && ownedBy('AIBackend', backend.metadata, namespace),
+  };
+  const header = { type: 'Exact', name: ROUTE_HEADER, value: `${target.id}/key` };
+  const unused = {
+    name: 'key',
+    matches: [{ path: { type: 'PathPrefix', value: '/' }, headers: [header] }],
+    backendRefs: [{ ...notReadyReference, filters: [credentialFilterOf(target.backend)] }],
+  };
+  return generatedRoute(virtualHost, route, identity, [unused]);
 }
 
 /** A rule whose requests go nowhere until the patch is in force. */

@@ -100,6 +100,11 @@ export function extensionFilter(name: string): JsonObject {
   return { type: 'ExtensionRef', extensionRef: { group: ENVOY_GROUP, kind: 'HTTPRouteFilter', name } };
 }
 
+/** Returns the filter that adds the credential of a backend. */
+export function credentialFilterOf(backend: string): JsonObject {
+  return extensionFilter(backendNames(backend).credential);
+}
+
 /** Returns `NAMESPACE/NAME` of the HTTPRouteFilter with the credential of a backend. */
 export function credentialFilterName(backend: string): string {
   return `${backend.slice(0, backend.indexOf('/'))}/${backendNames(backend).credential}`;
@@ -120,7 +125,7 @@ function backendNames(fullName: string) {
  * apply to all routes to the Service, and another namespace would need a second grant, for
  * HTTPRoutes.
  */
-function isServiceItself(backend: string, { service, tls }: Endpoint): boolean {
+export function isServiceItself(backend: string, { service, tls }: Endpoint): boolean {
   return service !== undefined && tls === undefined && backend.startsWith(`${service.namespace}/`);
 }
 

@@ -60,7 +60,7 @@ export interface RouteContext extends UserPolicyContext {
   readonly backends: ReadonlyMap<string, { readonly metadata: Metadata; readonly rule: BackendRule }>;
 }
 
-interface RouteObject {
+export interface RouteObject {
   readonly object: Manifest;
   readonly generated: GeneratedRoute;
 }

@@ -18,7 +18,7 @@ import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { byName, compare, fullName } from '../object-names.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
-import { attemptsOf, patchesOf, type RuleAttempts } from './attempts.ts';
+import { attemptRouteObjects, attemptsOf, patchesOf } from './attempts.ts';
 import { backendObjects } from './backends.ts';
 import { entryNamespace } from './entry-namespace.ts';
 import { withFailover, withPatchedRules } from './failover.ts';
@@ -53,17 +53,18 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   };
   const generated = virtualHosts.map((virtualHost) => virtualHostObjects(virtualHost, routeContext));
   const attempts = attemptsOf(virtualHosts, routeContext);
+  const attemptRoutes = attemptRouteObjects(attempts);
   const generatedRoutes = [
     ...generated.flatMap((each) => each.generated.map((route) => ({ virtualHost: each.virtualHost, route }))),
-    ...attempts.map((each) => ({ virtualHost: each.virtualHost, route: each.generated })),
+    ...attemptRoutes.map((each) => ({ virtualHost: each.virtualHost, route: each.generated })),
   ];
   const routesByHost = Map.groupBy(generatedRoutes, ({ virtualHost }) => virtualHost.key);
   return {
     objects: [
       ...generated.flatMap(({ objects }) => objects),
       ...inUse.flatMap(({ objects }) => objects),
-      ...namespaceObjects(generated, attempts, mode, options),
-      ...attempts.map(({ httpRoute }) => httpRoute),
+      ...namespaceObjects(generated, attemptRoutes, mode, options),
+      ...attemptRoutes.map(({ object }) => object),
       ...patchesOf(attempts),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
@@ -118,7 +119,7 @@ function backendsInUse(
 /** Returns the objects that exist once per namespace. */
 function namespaceObjects(
   generated: readonly VirtualHostObjects[],
-  attempts: readonly RuleAttempts[],
+  attemptRoutes: ReturnType<typeof attemptRouteObjects>,
   mode: DeploymentMode,
   options: ClusterOptions,
 ): readonly Manifest[] {
@@ -128,7 +129,7 @@ function namespaceObjects(
     ...generated
       .filter(({ virtualHost }) => corsOf(virtualHost) !== undefined)
       .map(({ virtualHost }) => entryNamespace(virtualHost, mode)),
-    ...attempts.map(({ httpRoute }) => httpRoute.metadata.namespace),
+    ...attemptRoutes.map(({ object }) => object.metadata.namespace),
   ]);
   const traffic = new Map(
     generated
