@@ -117,6 +117,11 @@ failover-soak: setup ## Fail over N (default: 10,000) requests of 1 KB to 25 MB;
 	FAILOVER_REQUESTS=$(or $(N),10000) FAILOVER_REPORT=bench/results/failover-soak.md \
 	  tools/own-network.sh node --test --test-timeout=3600000 e2e/data-plane/failover-soak.test.ts
 
+.PHONY: failover-soak-cluster
+failover-soak-cluster: setup ## Fail over N (default: 3,000) requests on a cluster; writes bench/results/failover-soak-cluster.md
+	ATTEMPTS=$(or $(N),3000) ATTEMPTS_REPORT=$(CURDIR)/bench/results/failover-soak-cluster.md \
+	  e2e/cluster/run.sh e2e/cluster/attempts.test.ts
+
 .PHONY: exactness
 exactness: setup ## Spend shared budgets while processors and the store are killed; writes bench/results/exactness.md
 	SHARED_STREAMS=100 SHARED_ROUNDS=3 SHARED_REPORT=bench/results/exactness.md \

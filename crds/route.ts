@@ -147,7 +147,7 @@ const failover = z
   .transform(({ true: unquoted, ...fields }) => ({ ...fields, on: unquoted ?? fields.on }))
   .meta({
     description:
-      'A failed backend rests at once, and another one serves the request before the client gets a byte. In a cluster, and where the response has begun, the error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.',
+      'A failed backend rests at once, and another one serves the request before the client gets a byte. Where the response has begun, and on clusters that do not allow EnvoyPatchPolicies, the error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.',
   });
 
 const affinity = z

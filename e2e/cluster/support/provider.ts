@@ -21,7 +21,8 @@ export interface ClusterProvider {
   /** Returns the number of requests whose response is neither complete nor aborted. */
   openCount(): Promise<number>;
   setDefaults(behaviour: Behaviour): Promise<void>;
-  forget(): Promise<void>;
+  /** Returns the requests that it forgets. */
+  forget(): Promise<readonly Seen[]>;
   /** Closes the connection only; the pod ends with its namespace. */
   close(): void;
 }
@@ -45,9 +46,7 @@ export async function startClusterProvider(namespace: string, name = 'provider')
     setDefaults: async (behaviour) => {
       await ask('PUT', behaviour);
     },
-    forget: async () => {
-      await ask('DELETE');
-    },
+    forget: async () => (await ask('DELETE')).seen,
     close: control.close,
   };
 }

@@ -1,0 +1,60 @@
+/**
+ * Failover where Envoy Gateway does not allow EnvoyPatchPolicies: the route's status says so, and
+ * the client's own retry reaches the second provider. Runs only by name, because it needs another
+ * Envoy Gateway.
+ */
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import OpenAI from 'openai';
+import { CLIENT_KEY, say } from '../data-plane/support/clients.ts';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { wordsOf } from '../data-plane/support/words.ts';
+import { install } from './support/helm.ts';
+import { apply, condition, get, waitUntil } from './support/kubectl.ts';
+import { type ClusterProvider, startClusterProvider } from './support/provider.ts';
+import { backendOf, type ClusterWorld, routeOf, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
+
+const NAMESPACE = 'tge-attempts-off';
+const MODEL = 'gpt-4o-mini';
+
+let world: ClusterWorld;
+let failing: ClusterProvider;
+before(async () => {
+  await install();
+  world = await startClusterWorld(NAMESPACE);
+  failing = await startClusterProvider(NAMESPACE, 'failing');
+  await failing.setDefaults({ status: 500 });
+  await world.provider.setDefaults({ tokens: 3 });
+  const backendRefs = [{ name: 'failing' }, { name: 'openai', priority: 1 }];
+  await apply([
+    ...backendOf(NAMESPACE, 'failing', 'OpenAI', 'failing', [{ name: MODEL, maxOutputTokens: 16_384 }]),
+    routeOf(NAMESPACE, 'chat', [{ name: 'chat', models: [MODEL], backendRefs, failover: {} }]),
+  ]);
+});
+after(async () => {
+  failing?.close();
+  await world?.stop();
+});
+
+it('the status of the route names the setting of Envoy Gateway', async () => {
+  const object = ['-n', NAMESPACE, 'aigatewayroute/chat'];
+  await waitUntil(condition('parents', 'tallygate.dev/FailoverWithinRequest', 'False'), object);
+  const { status } = await get(...object);
+  const found = status.parents[0].conditions.find(
+    ({ type }: { readonly type: string }) => type === 'tallygate.dev/FailoverWithinRequest',
+  );
+  assert.equal(found.reason, 'PatchesDisabled');
+  assert.match(found.message, /extensionApis\.enableEnvoyPatchPolicy/);
+});
+
+it("the client's own retry reaches the second provider", async () => {
+  await waitUntilEnforcing(NAMESPACE, 'chat');
+  const openai = new OpenAI({ baseURL: `${world.url}/v1`, apiKey: CLIENT_KEY, maxRetries: 1, timeout: 30_000 });
+  const answer = await openai.chat.completions.create({
+    model: MODEL,
+    messages: say('Hello'),
+    max_completion_tokens: 9,
+  });
+  assert.equal(answer.choices[0]?.message.content, wordsOf(3));
+  await waitFor('the failed attempt', async () => (await failing.seen()).length === 1, 5_000);
+});
