@@ -23,10 +23,21 @@ const HIDDEN = [
  */
 const THINKS_BY_DEFAULT = [/^claude-(fable|mythos)/, /^claude-(opus|sonnet|haiku)-([5-9]|[1-9]\d)(?!\d)/];
 
-export function hidesReasoning(model: string): boolean {
+/**
+ * Those of them that reason with the effort `none`, where others of their family do not: they
+ * refuse it.
+ */
+const REASONS_ALWAYS = [/^o\d/, /^gpt-5(?!\.\d)/, /^gpt-.*-(pro|codex)/, /^codex-/, /^gemini-(2\.5-pro|[3-9]|[1-9]\d)/];
+
+/** `reasoningOff`: the request switches reasoning off, as far as the model allows. */
+export function hidesReasoning(model: string, reasoningOff = false): boolean {
   const name = plainName(model);
-  return HIDDEN.some((pattern) => pattern.test(name));
+  const matches = (pattern: RegExp) => pattern.test(name);
+  return HIDDEN.some(matches) && (!reasoningOff || REASONS_ALWAYS.some(matches));
 }
+
+/** The effort that switches reasoning off in OpenAI's APIs. */
+export const NO_EFFORT = 'none';
 
 export function thinksByDefault(model: string): boolean {
   const name = plainName(model);

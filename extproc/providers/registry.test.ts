@@ -172,6 +172,25 @@ describe('hidden output by name', () => {
     }
   });
 
+  it('is not reported where the effort none switches it off', () => {
+    for (const [model, hides] of [
+      ['gpt-5.1', false],
+      ['openai/gpt-5.2-2025-12-11', false],
+      ['gpt-6-mini', false],
+      ['grok-4.3', false],
+      ['gemini-2.5-flash', false],
+      ['gpt-5', true],
+      ['gpt-5-mini', true],
+      ['gpt-5.2-pro', true],
+      ['gpt-5.1-codex', true],
+      ['o3', true],
+      ['gemini-2.5-pro', true],
+      ['gemini-3-flash', true],
+    ] as const) {
+      assert.equal(hidesReasoning(model, true), hides, model);
+    }
+  });
+
   it('is reported for the default thinking of Claude from generation 5 on', () => {
     for (const model of [
       'claude-opus-5',

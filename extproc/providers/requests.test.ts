@@ -187,6 +187,17 @@ describe('output bounds', () => {
     assert.equal(facts(chat, ask({ model: 'o3' })).hiddenOutput, true);
     assert.equal(facts(chat, ask({ modalities: ['text', 'audio'] })).hiddenOutput, true);
     assert.equal(facts(chat, ask({ prediction: { type: 'content', content: 'a' } })).hiddenOutput, true);
+    for (const [effort, hidden] of [
+      ['none', false],
+      ['low', true],
+      [null, true],
+    ] as const) {
+      assert.equal(facts(chat, ask({ model: 'gpt-5.1', reasoning_effort: effort })).hiddenOutput, hidden);
+      const asked = { model: 'gpt-5.1', input: 'Hi', reasoning: { effort } };
+      assert.equal(facts(responses, asked).hiddenOutput, hidden);
+    }
+    const { hidesOutput } = chat;
+    assert.equal(hidesOutput!('gpt-5.1', facts(chat, ask({ reasoning_effort: 'none' }))), false);
     assert.equal(facts(chat, ask()).hiddenOutput, false);
     assert.equal(facts(messages, claude()).hiddenOutput, false);
     assert.equal(facts(messages, claude({ thinking: { type: 'adaptive' } })).hiddenOutput, true);

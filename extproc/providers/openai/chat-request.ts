@@ -15,7 +15,7 @@ import {
   OPENAI_LOW_DETAIL_IMAGE_TOKENS,
   UNKNOWN_PART_TOKENS,
 } from '../media.ts';
-import { hidesReasoning } from '../reasoning.ts';
+import { hidesReasoning, NO_EFFORT } from '../reasoning.ts';
 import { BodyFields, byteLength, isDataUrl, isRemote, isSet, MAX_CHOICES, present, unknownParts } from '../request.ts';
 import { type BackendApi, type ServerDialect, serverDialect } from './server-dialects.ts';
 
@@ -46,6 +46,7 @@ export const chatShape: Shape = {
     stream: VALUE,
     service_tier: VALUE,
     n: VALUE,
+    reasoning_effort: VALUE,
     max_tokens: VALUE,
     max_completion_tokens: VALUE,
     stream_options: { value: true, object: { include_usage: VALUE } },
@@ -125,6 +126,7 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   if (usesServerTools(body, model)) {
     unbounded.add('server_tool');
   }
+  const reasoningOff = body.one('reasoning_effort')?.value === NO_EFFORT;
   return {
     model,
     stream,
@@ -133,7 +135,9 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: 1,
     hasOutput: true,
-    hiddenOutput: hidesReasoning(model) || makesSound(body) || present(body.one('prediction')) !== undefined,
+    hiddenOutput:
+      hidesReasoning(model, reasoningOff) || makesSound(body) || present(body.one('prediction')) !== undefined,
+    reasoningOff,
     usageAsked,
     textBytes: body.textBytes,
     overheadTokens: overhead(body),

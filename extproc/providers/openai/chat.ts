@@ -20,7 +20,7 @@ export const chat: ClientApi = {
   shape: chatShape,
   readRequest: readChatRequest,
   edit: editChatRequest,
-  hidesOutput: hidesReasoning,
+  hidesOutput: (model, { reasoningOff }) => hidesReasoning(model, reasoningOff),
   response: (request, options) =>
     responseAdapter({
       unary: choiceDocument,

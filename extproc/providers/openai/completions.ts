@@ -96,7 +96,7 @@ export const completions: ClientApi = {
   shape,
   readRequest,
   edit,
-  hidesOutput: hidesReasoning,
+  hidesOutput: (model) => hidesReasoning(model),
   response: (request, options) =>
     responseAdapter({
       unary: choiceDocument,

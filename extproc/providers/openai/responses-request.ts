@@ -9,7 +9,7 @@ import type { Splice } from '../../json/splice.ts';
 import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';
-import { hidesReasoning } from '../reasoning.ts';
+import { hidesReasoning, NO_EFFORT } from '../reasoning.ts';
 import { BodyFields, byteLength, isDataUrl, isRemote, isSet, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
@@ -41,6 +41,7 @@ export const responsesShape: Shape = {
     stream: VALUE,
     service_tier: VALUE,
     background: VALUE,
+    reasoning: { object: { effort: VALUE } },
     max_output_tokens: VALUE,
     previous_response_id: VALUE,
     conversation: VALUE,
@@ -138,6 +139,7 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   const tools = toolTokens(body, unbounded);
   const media = ['input[].content', 'input[].output', 'instructions[].content'].flatMap((at) => [at, `${at}[]`]);
   const mediaTokens = media.reduce((sum, at) => sum + partTokens(body, at, unbounded), 0);
+  const reasoningOff = body.one('reasoning.effort')?.value === NO_EFFORT;
   return {
     model,
     stream,
@@ -146,7 +148,8 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: LEAST_OUTPUT_TOKENS,
     hasOutput: true,
-    hiddenOutput: hidesReasoning(model),
+    hiddenOutput: hidesReasoning(model, reasoningOff),
+    reasoningOff,
     usageAsked: true,
     textBytes: body.textBytes,
     overheadTokens: FRAME_TOKENS + MESSAGE_TOKENS * (body.count('input[]') + body.count('input[].content[]')) + tools,

@@ -38,7 +38,7 @@ export const responses: ClientApi = {
   shape: responsesShape,
   readRequest: readResponsesRequest,
   edit: editResponsesRequest,
-  hidesOutput: hidesReasoning,
+  hidesOutput: (model, { reasoningOff }) => hidesReasoning(model, reasoningOff),
   response: (_request, options) =>
     responseAdapter({
       unary: () =>
