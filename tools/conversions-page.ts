@@ -37,7 +37,13 @@ export async function conversionsPage(): Promise<string> {
   }
   sections.push('## Embeddings', embeddingModels());
   for (const [client, path] of embeddingClients) {
-    sections.push(`\`POST ${path}\`:`, tableOf(embeddingBackends(client), embeddingMatrix(client)));
+    sections.push(
+      `\`POST ${path}\`:`,
+      tableOf(
+        embeddingBackends(client).map(({ providerApi }) => providerApi),
+        embeddingMatrix(client),
+      ),
+    );
   }
   return page(
     notice('extproc/conversion/testing/'),
@@ -70,23 +76,25 @@ function embeddingModels(): string {
 
 function models(): string {
   const converted = new Map(
-    clients.flatMap(([client]) => convertedBackends(client)).map(({ providerApi, model }) => [providerApi, model]),
+    clients.flatMap(([client]) => convertedBackends(client)).map(({ title, model }) => [title, model]),
   );
-  const names = [...converted].map(([providerApi, model]) => `${providerApi} \`${model}\``);
+  const names = [...converted].map(([title, model]) => `${title} \`${model}\``);
   return `What models can do differs. The cells hold for these: ${names.join(', ')}.`;
 }
 
 function served(client: ProbeClient, path: string): string {
-  const native = nativeBackends(client).map(({ providerApi }) => providerApi);
+  const native = nativeBackends(client).map(({ title }) => title);
   return `\`POST ${path}\`. Backends of ${native.join(', ')} serve this API themselves: requests and responses pass unconverted, with all features.`;
 }
 
 function matrixTable(client: ProbeClient, rows: readonly MatrixRow[]): string {
-  return tableOf(convertedBackends(client), rows);
+  return tableOf(
+    convertedBackends(client).map(({ title }) => title),
+    rows,
+  );
 }
 
-function tableOf(backends: readonly { readonly providerApi: string }[], rows: readonly MatrixRow[]): string {
-  const heads = backends.map(({ providerApi }) => providerApi);
+function tableOf(heads: readonly string[], rows: readonly MatrixRow[]): string {
   const used = rows.filter(({ cells }) => cells.some(({ type }) => type !== 'none'));
   return table(
     ['Feature', ...heads],

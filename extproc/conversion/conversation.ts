@@ -172,6 +172,8 @@ export type OptionalField =
   | 'parallelTools'
   | 'toolChoice'
   | 'output'
+  /** Output in JSON without a schema. */
+  | 'json'
   | 'temperature'
   | 'topP'
   | 'topK'

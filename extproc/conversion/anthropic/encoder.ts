@@ -144,7 +144,7 @@ function stopsOf(stops: readonly string[], losses: Losses): JsonRecord {
 
 function formatOf({ output }: Conversation, losses: Losses): JsonRecord {
   if (output.type === 'json') {
-    losses.unsupportedOption('output', 'Use a JSON schema');
+    losses.unsupportedOption('json', 'Use a JSON schema');
   }
   return output.type === 'schema' ? { format: { type: 'json_schema', schema: output.schema } } : {};
 }

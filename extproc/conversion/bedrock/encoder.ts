@@ -192,7 +192,7 @@ function stopsOf(stops: readonly string[], losses: Losses): readonly string[] {
 
 function formatOf({ output }: Conversation, losses: Losses): JsonRecord {
   if (output.type === 'json') {
-    losses.unsupportedOption('output', 'Use a JSON schema');
+    losses.unsupportedOption('json', 'Use a JSON schema');
   }
   if (output.type !== 'schema') {
     return {};

@@ -11,6 +11,7 @@ export const chatClient: ConversionClient = {
     parallelTools: 'parallel_tool_calls',
     toolChoice: 'tool_choice',
     output: 'response_format',
+    json: 'response_format',
     temperature: 'temperature',
     topP: 'top_p',
     topK: 'top_k',

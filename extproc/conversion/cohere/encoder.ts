@@ -81,7 +81,7 @@ function formatOf({ output, tools }: Conversation, losses: Losses): JsonRecord {
     return {};
   }
   if (tools.length > 0) {
-    losses.unsupportedOption('output', 'Remove it or the tools');
+    losses.unsupportedOption(output.type === 'json' ? 'json' : 'output', 'Remove it or the tools');
     return {};
   }
   return {

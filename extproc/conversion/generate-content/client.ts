@@ -12,6 +12,7 @@ export const contentClient: ConversionClient<ContentEcho> = {
     parallelTools: 'toolConfig',
     toolChoice: 'toolConfig.functionCallingConfig',
     output: 'generationConfig.responseJsonSchema',
+    json: 'generationConfig.responseMimeType',
     temperature: 'generationConfig.temperature',
     topP: 'generationConfig.topP',
     topK: 'generationConfig.topK',

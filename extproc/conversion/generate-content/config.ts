@@ -1,6 +1,6 @@
 /** Reads `generationConfig`: sampling, the form of the output and the thinking. */
 import type { JsonRecord, OutputFormat, ReasoningEffort, ReasoningWish, Sampling } from '../conversation.ts';
-import { numberOf, recordOf, stringOf } from '../json-values.ts';
+import { recordOf, stringOf } from '../json-values.ts';
 import type { Losses } from '../losses.ts';
 import { camelMembers, fieldsOf, noteOthers } from './members.ts';
 import { jsonSchema } from './schema.ts';
@@ -39,9 +39,6 @@ export function readConfig(value: unknown, losses: Losses): ConfigWishes {
   const config = camelMembers(recordOf(value) ?? {});
   const fields = fieldsOf(value, losses, AT);
   noteOthers(config, `${AT}.`, KNOWN, HINTS, losses);
-  if ((numberOf(config['candidateCount']) ?? 1) > 1) {
-    losses.invalid(`${AT}.candidateCount`, 'must be 1 for this backend; send one request for each candidate');
-  }
   if (config['responseLogprobs'] === true || config['logprobs'] !== undefined) {
     losses.unsupportedOption('logprobs');
   }

@@ -64,6 +64,10 @@ describe('what cannot be converted', () => {
     const made = requestOf({ tools: [{ googleSearch: {} }], labels: { a: 'b' } }, { drops: true });
     assert.ok(typeof made !== 'string');
     assert.deepEqual(made.dropped, ['labels', 'tools[0].googleSearch']);
+    const generationConfig = { candidateCount: 2, responseMimeType: 'application/json' };
+    const plain = requestOf({ generationConfig }, { drops: true });
+    assert.ok(typeof plain !== 'string');
+    assert.deepEqual(plain.dropped, ['generationConfig.candidateCount', 'generationConfig.responseMimeType']);
   });
 });
 

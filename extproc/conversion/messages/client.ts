@@ -11,6 +11,7 @@ export const messagesClient: ConversionClient = {
     parallelTools: 'tool_choice.disable_parallel_tool_use',
     toolChoice: 'tool_choice',
     output: 'output_config.format',
+    json: 'output_config.format',
     temperature: 'temperature',
     topP: 'top_p',
     topK: 'top_k',

@@ -19,6 +19,9 @@ export function encodeChat(conversation: Conversation, target: ConversionTarget,
   const { request, model, backend } = target;
   const { boundName, refusesIncludeUsage } = serverDialect(backend);
   const { sampling, stops, tools } = conversation;
+  if (request.choices > 1) {
+    losses.unsupportedOption('choices', 'Send one request for each choice');
+  }
   if (sampling.topK !== undefined) {
     losses.unsupportedOption('topK');
   }
@@ -34,7 +37,6 @@ export function encodeChat(conversation: Conversation, target: ConversionTarget,
     ...(stops.length > 0 && { stop: stops.slice(0, MAX_STOPS) }),
     ...effortOf(conversation.reasoning, target, losses),
     ...userOf(conversation.user, losses),
-    ...(request.choices > 1 && { n: request.choices }),
     ...(request.stream && { stream: true, ...(!refusesIncludeUsage && { stream_options: { include_usage: true } }) }),
   };
   const asked = request.askedOutputTokens ?? Number.POSITIVE_INFINITY;

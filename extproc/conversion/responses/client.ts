@@ -12,6 +12,7 @@ export const responsesClient: ConversionClient<ResponseEcho> = {
     parallelTools: 'parallel_tool_calls',
     toolChoice: 'tool_choice',
     output: 'text.format',
+    json: 'text.format',
     temperature: 'temperature',
     topP: 'top_p',
     topK: 'top_k',

@@ -7,7 +7,7 @@ import { convertedBackends, includes, type MatrixRow, matrixOf } from './matrix.
 describe('a conversion', () => {
   for (const client of ['chat', 'messages', 'responses', 'content'] as const) {
     it(`carries each feature, or says that it does not: ${client}`, async () => {
-      const apis = convertedBackends(client).map(({ providerApi }) => providerApi);
+      const apis = convertedBackends(client).map(({ title }) => title);
       const rows = await matrixOf(client);
       assert.deepEqual(lostOf(rows, apis), []);
       const works = rows.flatMap(({ cells }) => cells).filter(({ type }) => type === 'works');

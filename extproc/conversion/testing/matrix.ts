@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { ProviderApi } from '../../../contract/policy.ts';
 import type { JsonRecord } from '../conversation.ts';
 import { parsedRecord } from '../json-values.ts';
+import { serves } from '../registry.ts';
 import { clientApis, convertedCase, convertedDocument, convertedStream } from '../testing.ts';
 import { readByAnthropic, readByGoogle, readByOpenAi, readByResponses } from '../testing-clients.ts';
 import { CALLS, clientAnswers, type Ending, providerAnswers, SIGNATURE, TEXT, TOKENS } from './answer-probes.ts';
@@ -23,6 +24,8 @@ export interface MatrixRow {
 }
 
 interface ProbedBackend {
+  /** The head of its column. */
+  readonly title: string;
   readonly providerApi: ProviderApi;
   readonly family: ProviderFamily;
   /** A model that can do the most. */
@@ -30,14 +33,25 @@ interface ProbedBackend {
 }
 
 const backends: readonly ProbedBackend[] = [
-  { providerApi: 'OpenAI', family: 'openai', model: 'gpt-5.1' },
-  { providerApi: 'AzureOpenAI', family: 'openai', model: 'gpt-5.1' },
-  { providerApi: 'HuggingFaceTGI', family: 'openai', model: 'qwen3' },
-  { providerApi: 'Anthropic', family: 'anthropic', model: 'claude-sonnet-4-5' },
-  { providerApi: 'AWSBedrock', family: 'bedrock', model: 'anthropic.claude-sonnet-4-5-20250929-v1:0' },
-  { providerApi: 'GoogleGemini', family: 'gemini', model: 'gemini-3.1-pro' },
-  { providerApi: 'GCPVertexAI', family: 'gemini', model: 'gemini-3.1-pro' },
-  { providerApi: 'Cohere', family: 'cohere', model: 'command-a-reasoning-08-2025' },
+  { title: 'OpenAI', providerApi: 'OpenAI', family: 'openai', model: 'gpt-5.1' },
+  { title: 'AzureOpenAI', providerApi: 'AzureOpenAI', family: 'openai', model: 'gpt-5.1' },
+  { title: 'HuggingFaceTGI', providerApi: 'HuggingFaceTGI', family: 'openai', model: 'qwen3' },
+  { title: 'Anthropic', providerApi: 'Anthropic', family: 'anthropic', model: 'claude-sonnet-4-5' },
+  {
+    title: 'AWSBedrock',
+    providerApi: 'AWSBedrock',
+    family: 'bedrock',
+    model: 'anthropic.claude-sonnet-4-5-20250929-v1:0',
+  },
+  { title: 'GoogleGemini', providerApi: 'GoogleGemini', family: 'gemini', model: 'gemini-3.1-pro' },
+  { title: 'GCPVertexAI', providerApi: 'GCPVertexAI', family: 'gemini', model: 'gemini-3.1-pro' },
+  {
+    title: 'Claude on GCPVertexAI',
+    providerApi: 'GCPVertexAI',
+    family: 'anthropic',
+    model: 'claude-sonnet-4-5@20250929',
+  },
+  { title: 'Cohere', providerApi: 'Cohere', family: 'cohere', model: 'command-a-reasoning-08-2025' },
 ];
 
 const bases: Readonly<Record<ProbeClient, JsonRecord>> = {
@@ -60,12 +74,16 @@ const LOST: Cell = { type: 'lost' };
 
 /** Returns the backends that serve the client API only by conversion. */
 export function convertedBackends(client: ProbeClient): readonly ProbedBackend[] {
-  return backends.filter(({ providerApi }) => !clientApis[client]!.providerApis.includes(providerApi));
+  return backends.filter((backend) => !isNative(client, backend));
 }
 
 /** Returns the backends whose bytes pass. */
 export function nativeBackends(client: ProbeClient): readonly ProbedBackend[] {
-  return backends.filter(({ providerApi }) => clientApis[client]!.providerApis.includes(providerApi));
+  return backends.filter((backend) => isNative(client, backend));
+}
+
+function isNative(client: ProbeClient, { providerApi, model }: ProbedBackend): boolean {
+  return serves(clientApis[client]!, { schema: providerApi }, model);
 }
 
 export async function matrixOf(client: ProbeClient): Promise<readonly MatrixRow[]> {
