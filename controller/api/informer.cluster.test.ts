@@ -177,3 +177,10 @@ async function synced(informer: Informer<string>): Promise<{ items(): ReadonlyMa
   await until('the collection is seen', () => informer.synced);
   return { items: () => informer.items };
 }
+
+test('a kind that the server does not have is absent, not unread', async () => {
+  const informer = follow({ apiVersion: 'tallygate.dev/v1', kind: 'Nothing', plural: 'nothings' });
+  await until('absent', () => informer.absent);
+  assert.equal(informer.synced, false);
+  assert.equal(follow().absent, false);
+});
