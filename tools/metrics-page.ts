@@ -45,6 +45,9 @@ const labelRows = [
     'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`, `store`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
   ),
   row('`tallygate_access_method`', '`api_key`, `jwt`, `client_certificate`; absent without a valid credential'),
+  row('`tallygate_guardrail`', '`NAMESPACE/POLICY/RULE`'),
+  row('`tallygate_guardrail_finding`', 'The type of a finding, such as `CreditCard`; services have types of their own'),
+  row('`tallygate_guardrail_action`', '`mask`, `block`, `monitor`'),
   row(
     '`tallygate_tenant`',
     'The tenant of the caller, as an AIAccessPolicy proves it; as SHA-256 with `TALLYGATE_METRIC_KEYS=hashed`, or if longer than 128 characters',
@@ -96,6 +99,11 @@ const refusedByAccess = {
   failure: failure('unauthenticated', ''),
 } as const;
 
+const exampleGuard = {
+  rules: [{ rule: 'default/company/identifiers', action: 'mask', findings: { Email: 1 } }],
+  failures: [{ rule: 'default/company/names', reason: 'timeout' }],
+} as const;
+
 async function exampleText(): Promise<string> {
   const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
   const usage = {
@@ -113,6 +121,7 @@ async function exampleText(): Promise<string> {
     { ...outcomeOfStream, unmetered: true, clientLeft: true, cost: { nanos: 1, currency: 'USD', catalog: undefined } },
     { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined } },
     { ...outcomeOfStream, ...refusedByAccess },
+    { ...outcomeOfStream, guard: exampleGuard },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];

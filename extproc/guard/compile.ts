@@ -96,7 +96,14 @@ function guardAction(action: GuardrailRule['action']): GuardAction {
     : action;
 }
 
+/** Whether this version lacks the detector of a rule: the rule can examine nothing. */
+export function lacksDetector({ detector }: GuardRule): boolean {
+  return detector === absent;
+}
+
 const nothing: Detector = { find: () => undefined, openFrom: (text) => text.length };
+
+const absent: Detector = { ...nothing };
 
 /** Detectors by their settings, because many rules have the same ones. */
 const detectors = new Map<string, WeakRef<Detector>>();
@@ -118,10 +125,10 @@ function detectorFor(settings: GuardrailDetector): Detector | ExternalDetectorSe
 function newDetector(settings: Exclude<GuardrailDetector, ExternalDetectorSettings>): Detector {
   switch (settings.type) {
     case 'Builtin':
-      return builtinDetector(settings.detectors.filter(isBuiltin));
+      return settings.detectors.every(isBuiltin) ? builtinDetector(settings.detectors.filter(isBuiltin)) : absent;
     case 'Pattern':
     case 'PromptInjection':
-      return nothing;
+      return absent;
     default:
       throw new Error(`unknown detector ${(settings satisfies never as GuardrailDetector).type}`);
   }

@@ -7,7 +7,7 @@ import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
 import { measuredAmount } from '../quota/units.ts';
-import type { AccessRecord, AttemptRecord, ConversionRecord, RequestRecord } from '../record.ts';
+import type { AccessRecord, AttemptRecord, ConversionRecord, GuardRecord, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
@@ -28,9 +28,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   line += text('rule', outcome.rule);
   line += text('backend', outcome.backend);
   line += text('operation', outcome.operation);
-  if (outcome.conversion !== undefined) {
-    line += conversion(outcome.conversion);
-  }
+  line += outcome.conversion === undefined ? '' : conversion(outcome.conversion);
   line += text('model', outcome.model);
   line += text('responseModel', outcome.responseModel);
   line += text('serviceTier', outcome.serviceTier);
@@ -39,9 +37,8 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     const { sessionId, agentId, parentAgentId } = outcome.agent;
     line += text('sessionId', sessionId) + text('agentId', agentId) + text('parentAgentId', parentAgentId);
   }
-  if (outcome.access !== undefined) {
-    line += access(outcome.access);
-  }
+  line += outcome.access === undefined ? '' : access(outcome.access);
+  line += outcome.guard === undefined ? '' : guardrails(outcome.guard);
   line += `,"stream":${outcome.stream}`;
   if (outcome.status !== undefined) {
     line += `,"status":${outcome.status}`;
@@ -143,6 +140,18 @@ function access({ decision, method, caller, group }: AccessRecord): string {
   const { tenant, user, apiKey } = caller ?? {};
   const names = text('tenant', tenant) + text('user', user) + text('group', group) + text('apiKey', apiKey);
   return `,"caller":{"decision":"${decision}"${text('method', method)}${names}}`;
+}
+
+/** Types of findings are names of detectors or services; no value is part of a line. */
+function guardrails({ rules, failures }: GuardRecord): string {
+  const members: Record<string, object> = {};
+  for (const { rule, action, findings } of rules) {
+    members[rule] = { action, findings };
+  }
+  for (const { rule, reason } of failures) {
+    members[rule] = { ...members[rule], failure: reason };
+  }
+  return Object.keys(members).length === 0 ? '' : `,"guardrails":${jsonText(members)}`;
 }
 
 /** `name` is a constant or the name of a header, which needs no escapes. */

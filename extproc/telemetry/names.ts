@@ -25,6 +25,9 @@ export const attribute = {
   failure: 'tallygate.failure',
   accessMethod: 'tallygate.access.method',
   tenant: 'tallygate.tenant',
+  guardrail: 'tallygate.guardrail',
+  guardrailFinding: 'tallygate.guardrail.finding',
+  guardrailAction: 'tallygate.guardrail.action',
   currency: 'tallygate.currency',
   outcome: 'tallygate.outcome',
   direction: 'network.io.direction',
@@ -66,6 +69,12 @@ export const metric = {
   unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
   accessDecisions: describe('tallygate.access.decisions', '{request}', 'Decisions of the access policies on requests'),
   tenantTokens: describe('tallygate.tenant.tokens', '{token}', 'Input and output tokens of a tenant'),
+  guardrailFindings: describe('tallygate.guardrail.findings', '{finding}', 'What guardrails found, by type'),
+  guardrailFailures: describe(
+    'tallygate.guardrail.failures',
+    '{failure}',
+    'Texts that a guardrail could not examine, by reason',
+  ),
   decisions: describe('tallygate.quota.decisions', '{request}', 'Decisions of the quotas on requests'),
   shadowRefused: describe(
     'tallygate.quota.shadow_refused',

@@ -10,6 +10,7 @@ import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { newAccessMetrics } from './access-metrics.ts';
 import { boundedCells } from './bounded-cells.ts';
+import { newGuardMetrics } from './guard-metrics.ts';
 import { attribute, boundaries, metric } from './names.ts';
 import { type ObservedSources, observeSources } from './observed.ts';
 import { newSeries } from './series.ts';
@@ -38,6 +39,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   const table = newMetricTable(nowMs);
   const seriesOf = newSeries(table);
   const recordAccess = newAccessMetrics(table, hashesKeys);
+  const recordGuard = newGuardMetrics(table);
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
@@ -90,6 +92,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
     record(outcome, overdrafts) {
       seriesOf(outcome).record(outcome);
       recordAccess(outcome);
+      recordGuard(outcome);
       recordDecision(outcome);
       recordFailure(outcome);
       for (const one of overdrafts) {
