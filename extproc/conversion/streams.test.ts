@@ -10,8 +10,10 @@ import { reportedUsage } from '../../fixtures/exchange.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../providers/adapter.ts';
 import { eventsOf, exchanges, type ReadExchange } from '../providers/testing/recordings.ts';
+import { textUsage } from '../usage.ts';
 import { convertedCase, convertedDocument, convertedStream } from './testing.ts';
 import { readByAnthropic, readByGoogle, readByOpenAi, readByResponses } from './testing-clients.ts';
+import { sentSoFar } from './testing-streams.ts';
 
 const requests = {
   chat: { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream_options: { include_usage: true } },
@@ -158,8 +160,8 @@ describe('a converted stream', () => {
       const { client, bytes } = one;
       for (const end of endsOf(bytes)) {
         const adapter = newAdapter(one, true);
-        const sent = sentBy(adapter, bytes.subarray(0, end));
-        const usage = { ...NO_USAGE, input: 3, output: 5 };
+        const sent = sentSoFar(adapter, bytes.subarray(0, end));
+        const usage = textUsage(3, 5);
         const body = sent + Buffer.from(adapter.writer.truncate(usage)).toString();
         const answer = await readers[client](body, true).catch((error: unknown) => error);
         assert.ok(!(answer instanceof Error) || failing(one.name), String(answer));
@@ -168,30 +170,6 @@ describe('a converted stream', () => {
     });
   }
 });
-
-const NO_USAGE = {
-  input: 0,
-  output: 0,
-  cachedInput: 0,
-  cacheWriteInput: 0,
-  cacheWrite1hInput: 0,
-  reasoningOutput: 0,
-  audioInput: 0,
-  audioOutput: 0,
-  imageInput: 0,
-  imageOutput: 0,
-};
-
-/** What the client has of a stream whose end has not come. */
-function sentBy({ reader, writer }: ResponseAdapter, bytes: Uint8Array): string {
-  const sink = { text() {} };
-  let sent = '';
-  for (const [start, end] of eventsOf(bytes)) {
-    const facts = reader.read(bytes, start, end, sink);
-    sent += writer.write(bytes, start, end, facts) === 'replace' ? Buffer.from(writer.replacement).toString() : '';
-  }
-  return sent;
-}
 
 describe('a hostile provider', () => {
   for (const one of streams) {

@@ -4,34 +4,19 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../../providers/adapter.ts';
-import { eventsOf } from '../../providers/testing/recordings.ts';
-import { convertedCase, convertedDocument, convertedStream } from '../testing.ts';
-import { readByAnthropic, readByOpenAi } from '../testing-clients.ts';
+import { convertedDocument, convertedStream } from '../testing.ts';
+import {
+  assertEndsProperly,
+  assertSameAtEachCut,
+  endedByBudget,
+  type StreamClient,
+  streamAdapter,
+  streamClientNames,
+  streamClients,
+} from '../testing-streams.ts';
 
-const messages = [{ role: 'user', content: 'Hi' }];
-
-const clients = {
-  chat: {
-    request: { model: 'm', messages, stream: true, stream_options: { include_usage: true } },
-    read: readByOpenAi,
-    ending: /data: \[DONE\]\n\n$/,
-  },
-  messages: {
-    request: { model: 'm', max_tokens: 100, messages, stream: true },
-    read: readByAnthropic,
-    ending: /event: (message_stop|error)\ndata: .*\n\n$/,
-  },
-} as const;
-
-type ClientName = keyof typeof clients;
-
-const names = Object.keys(clients) as readonly ClientName[];
-
-function newAdapter(client: ClientName): ResponseAdapter {
-  const body = JSON.stringify(clients[client].request);
-  const made = convertedCase({ client, providerApi: 'GoogleGemini', model: 'gemini-3-flash', body });
-  assert.ok(typeof made !== 'string', String(made));
-  return made.newAdapter();
+function newAdapter(client: StreamClient): ResponseAdapter {
+  return streamAdapter(client, 'GoogleGemini', 'gemini-3-flash');
 }
 
 const usage = (output: number, thoughts: number) => ({
@@ -92,14 +77,16 @@ function bytesOf(name: StreamName): Buffer {
   return Buffer.from(streams[name].responses.map((each) => `data: ${JSON.stringify(each)}\r\n\r\n`).join(''));
 }
 
-const cases = names.flatMap((client) => (Object.keys(streams) as StreamName[]).map((name) => ({ client, name })));
+const cases = streamClientNames.flatMap((client) =>
+  (Object.keys(streams) as StreamName[]).map((name) => ({ client, name })),
+);
 
 describe('a converted stream of Gemini', () => {
   for (const { client, name } of cases) {
     it(`is what the provider said, with its usage: ${name}, for ${client}`, async () => {
       const adapter = newAdapter(client);
       const body = convertedStream(adapter, [bytesOf(name)]);
-      const answer = await clients[client].read(body, true);
+      const answer = await streamClients[client].read(body, true);
       const { text, calls, output } = streams[name];
       assert.deepEqual([answer.text, answer.calls], [text, calls]);
       if (output !== undefined) {
@@ -111,39 +98,23 @@ describe('a converted stream of Gemini', () => {
     });
 
     it(`does not depend on how its bytes arrive: ${name}, for ${client}`, () => {
-      const bytes = bytesOf(name);
-      const whole = convertedStream(newAdapter(client), [bytes]);
-      for (let cut = 1; cut < bytes.length; cut++) {
-        const pieces = [bytes.subarray(0, cut), bytes.subarray(cut)].map((each) => Buffer.from(each));
-        assert.equal(convertedStream(newAdapter(client), pieces), whole, `cut at ${cut}`);
-      }
+      assertSameAtEachCut(() => newAdapter(client), bytesOf(name));
     });
 
-    it(`ends properly wherever the provider or a budget ends it: ${name}, for ${client}`, async () => {
-      const { read, ending } = clients[client];
-      const bytes = bytesOf(name);
-      for (const [, end] of eventsOf(bytes)) {
-        const body = convertedStream(newAdapter(client), [bytes.subarray(0, end)]);
-        assert.match(body, ending);
-        const failed = /before the response was complete/.test(body);
-        const answer = await read(body, true).catch((error: unknown) => error);
-        assert.equal(answer instanceof Error, failed, String(answer));
-        const cut = await read(truncated(newAdapter(client), bytes.subarray(0, end)), true);
-        assert.ok(streams[name].text.startsWith(cut.text));
-      }
-    });
+    it(`ends properly wherever the provider or a budget ends it: ${name}, for ${client}`, () =>
+      assertEndsProperly(client, () => newAdapter(client), bytesOf(name), streams[name].text));
   }
 
   it('is cut between calls without a part of the next one', async () => {
     const [first, second] = streams.calls.responses.map((each) => Buffer.from(`data: ${JSON.stringify(each)}\n\n`));
-    for (const client of names) {
-      const body = truncated(newAdapter(client), Buffer.concat([first!, second!]));
-      assert.deepEqual((await clients[client].read(body, true)).calls, streams.calls.calls);
+    for (const client of streamClientNames) {
+      const body = endedByBudget(newAdapter(client), Buffer.concat([first!, second!]));
+      assert.deepEqual((await streamClients[client].read(body, true)).calls, streams.calls.calls);
     }
   });
 
   it('ends with an error for a tool call that is not valid, after which its usage counts', () => {
-    for (const client of names) {
+    for (const client of streamClientNames) {
       const adapter = newAdapter(client);
       const given = response([], { usageMetadata: usage(9, 0) }, 'MALFORMED_FUNCTION_CALL');
       const body = convertedStream(adapter, [Buffer.from(`data: ${JSON.stringify(given)}\n\n`)]);
@@ -152,30 +123,6 @@ describe('a converted stream of Gemini', () => {
     }
   });
 });
-
-/** What a client gets of a stream that a budget ends after these events. */
-function truncated({ reader, writer }: ResponseAdapter, bytes: Uint8Array): string {
-  let sent = '';
-  for (const [start, end] of eventsOf(bytes)) {
-    const facts = reader.read(bytes, start, end, { text() {} });
-    sent += writer.write(bytes, start, end, facts) === 'replace' ? Buffer.from(writer.replacement).toString() : '';
-  }
-  const spent = { ...NO_USAGE, input: 30, output: 5 };
-  return sent + Buffer.from(writer.truncate(spent)).toString();
-}
-
-const NO_USAGE = {
-  input: 0,
-  output: 0,
-  cachedInput: 0,
-  cacheWriteInput: 0,
-  cacheWrite1hInput: 0,
-  reasoningOutput: 0,
-  audioInput: 0,
-  audioOutput: 0,
-  imageInput: 0,
-  imageOutput: 0,
-};
 
 describe('a hostile Gemini', () => {
   const anyPart = fc.oneof(
@@ -197,10 +144,10 @@ describe('a hostile Gemini', () => {
 
   it('cannot break a stream or a document by what it sends', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...names), fc.array(anyResponse), (client, responses) => {
+      fc.property(fc.constantFrom(...streamClientNames), fc.array(anyResponse), (client, responses) => {
         const given = responses.map((each) => `data: ${JSON.stringify(each)}\n\n`).join('');
         const body = convertedStream(newAdapter(client), [Buffer.from(given)]);
-        assert.match(body, clients[client].ending);
+        assert.match(body, streamClients[client].ending);
         for (const line of body.split('\n').filter((each) => each.startsWith('data: {'))) {
           JSON.parse(line.slice('data: '.length));
         }
