@@ -55,7 +55,11 @@ export class RequestAnalysis {
   *collect(): Generator<number> {
     const texts = new RequestTexts();
     yield* texts.read(this.#body);
-    for (const text of texts.texts()) {
+    for (let place = 0; place < texts.count; place++) {
+      const text = texts.textAt(place);
+      if (text === undefined) {
+        continue;
+      }
       const rules = this.#guard.rulesFor('request', text.scope).filter(isExternal);
       if (rules.length > 0 && this.questions.length < MAX_ANALYSES) {
         this.#ask(text, rules);

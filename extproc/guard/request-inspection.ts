@@ -5,7 +5,7 @@
  */
 
 import { type Splice, splice } from '../json/splice.ts';
-import { CONTEXT_LENGTH } from './detectors/detector.ts';
+import { CONTEXT_LENGTH, type Finding } from './detectors/detector.ts';
 import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
 import { blockSigned } from './signed-text.ts';
 import { type RequestText, RequestTexts } from './text/requests/request-texts.ts';
@@ -18,7 +18,7 @@ const WINDOW_BYTES = 8 * 1024;
 const MAX_NESTED_BYTES = 256 * 1024;
 
 /** Why a body cannot be inspected. */
-export type InspectionFault = 'unreadable_body' | 'tokens';
+export type InspectionFault = 'unreadable_body' | 'tokens' | 'too_many_texts';
 
 export interface InspectedRequest {
   /** Sorted; they mask what was found. */
@@ -32,11 +32,23 @@ export function* inspectJson(body: Uint8Array, guard: RequestGuard): Generator<n
   if (!(yield* texts.read(body))) {
     return { splices: [], fault: 'unreadable_body' };
   }
+  if (texts.hasTooMany) {
+    return { splices: [], fault: 'too_many_texts' };
+  }
   const splices: Splice[] = [];
-  for (const text of texts.texts()) {
-    yield* inspectText(body, text, guard, splices);
-    if (guard.block !== undefined) {
-      break;
+  let bytes = 0;
+  for (let place = 0; place < texts.count && guard.block === undefined; place++) {
+    const text = texts.textAt(place);
+    bytes += STRING_COST;
+    if (text !== undefined && isShort(text)) {
+      bytes += text.end - text.start;
+      inspectShort(body, text, guard, splices);
+    } else if (text !== undefined) {
+      yield* inspectLong(body, text, guard, splices);
+    }
+    if (bytes >= WINDOW_BYTES) {
+      yield bytes;
+      bytes = 0;
     }
   }
   return { splices, fault: texts.hasTokens ? 'tokens' : undefined };
@@ -55,7 +67,7 @@ export function* inspectPlain(
     const inner = Buffer.from(escapedUnits(text));
     const edits: Splice[] = [];
     const use = { scope: 'user', form: 'text', isSigned: false } as const;
-    yield* inspectText(inner, { ...use, start: 0, end: inner.length }, guard, edits);
+    yield* inspectLong(inner, { ...use, start: 0, end: inner.length }, guard, edits);
     if (edits.length > 0) {
       splices.push({ start, end, bytes: Buffer.from(unitsOf(edited(inner, edits), 0, edited(inner, edits).length)) });
     }
@@ -63,7 +75,21 @@ export function* inspectPlain(
   return { splices, fault: undefined };
 }
 
-function* inspectText(raw: Uint8Array, text: RequestText, guard: RequestGuard, splices: Splice[]): Generator<number> {
+/** What a string costs beside its bytes, in bytes of text. */
+const STRING_COST = 128;
+
+function isShort({ start, end, form }: RequestText): boolean {
+  return end - start <= WINDOW_BYTES && form === 'text';
+}
+
+function inspectShort(raw: Uint8Array, text: RequestText, guard: RequestGuard, splices: Splice[]): void {
+  const rules = guard.rulesFor('request', text.scope);
+  if (rules.length > 0) {
+    new TextInspection(raw, text, rules, guard, splices).all();
+  }
+}
+
+function* inspectLong(raw: Uint8Array, text: RequestText, guard: RequestGuard, splices: Splice[]): Generator<number> {
   const rules = guard.rulesFor('request', text.scope);
   if (rules.length === 0) {
     return;
@@ -86,12 +112,13 @@ function* inspectNested(
 ): Generator<number, boolean> {
   const inner = Buffer.from(unitsOf(raw, start, end));
   const texts = new RequestTexts();
-  if (!(yield* texts.read(inner))) {
+  if (!(yield* texts.read(inner)) || texts.hasTooMany) {
     return false;
   }
   const edits: Splice[] = [];
-  for (const text of texts.allStrings()) {
-    yield* inspectText(inner, { ...text, scope: 'toolCall', form: 'text', isSigned }, guard, edits);
+  for (let place = 0; place < texts.count; place++) {
+    const use = { scope: 'toolCall', form: 'text', isSigned } as const;
+    yield* inspectLong(inner, { ...use, start: texts.spanAt(place).start, end: texts.spanAt(place).end }, guard, edits);
   }
   if (edits.length > 0) {
     splices.push({ start, end, bytes: Buffer.from(escapedUnits(edited(inner, edits).toString())) });
@@ -131,6 +158,12 @@ class TextInspection {
     this.#rawAt = text.start;
   }
 
+  /** Inspects a text of one window. */
+  all(): void {
+    this.#window = unitsOf(this.#raw, this.#text.start, this.#text.end);
+    this.#decide(true);
+  }
+
   *run(): Generator<number> {
     const { start, end } = this.#text;
     for (let at = start; at < end && this.#guard.block === undefined; ) {
@@ -152,12 +185,13 @@ class TextInspection {
     }
     to = Math.max(to, this.#from);
     const findings: RuleFinding[] = [];
+    const found: Finding[] = [];
     for (const rule of this.#rules) {
-      const found: RuleFinding[] = [];
-      rule.detector.find(text, this.#from, to, found as never);
+      rule.detector.find(text, this.#from, to, found);
       for (const finding of found) {
         this.#add(findings, { ...finding, rule });
       }
+      found.length = 0;
     }
     if (findings.length > 0) {
       this.#replace(this.#guard.resolve('request', text, findings, true).replacements, findings);

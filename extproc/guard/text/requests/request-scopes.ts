@@ -7,6 +7,8 @@ import type { GuardScope, TextFragment } from '../fragment.ts';
 
 /** What is known of an object once it has ended: its members may come in any order. */
 export interface ObjectFacts {
+  /** Undefined for the whole request. */
+  readonly parent: ObjectFacts | undefined;
   /** The key under which the object is, or the key of its list. */
   readonly key: string;
   role: string | undefined;
@@ -97,43 +99,41 @@ const toolMembers: Readonly<Record<string, GuardScope>> = {
 const results: ReadonlySet<string> = new Set(['output', 'outputs', 'results', 'result', 'error']);
 
 /**
- * Returns the use of a string, or undefined where the string is no text. `objects` lead to the
- * string, outermost first; `key`: the member that has the string, or the list of strings.
+ * Returns the use of a string, or undefined where the string is no text. `object`: the innermost
+ * one around the string; `key`: the member that has the string, or the list of strings.
  */
-export function stringUse(objects: readonly ObjectFacts[], key: string): StringUse | undefined {
-  const parent = objects.at(-1);
-  if ((identifiers.has(key) || isEncoded(parent, key)) && !isToolData(objects)) {
+export function stringUse(object: ObjectFacts | undefined, key: string): StringUse | undefined {
+  if ((identifiers.has(key) || isEncoded(object, key)) && !isToolData(object)) {
     return undefined;
   }
   let role: GuardScope | undefined;
   let isSigned = false;
-  for (let at = objects.length - 1; at > 0; at--) {
-    const object = objects[at]!;
-    isSigned ||= object.isSigned;
-    const scope = ownScope(object, at === objects.length - 1 ? key : objects[at + 1]!.key);
+  let member = key;
+  for (let at = object; at?.parent !== undefined; at = at.parent) {
+    isSigned ||= at.isSigned;
+    const scope = ownScope(at, member);
     if (scope !== undefined) {
-      return { scope, form: scope === 'toolCall' && isArguments(key) ? 'json' : 'text', isSigned };
+      return { scope, form: scope === 'toolCall' && key === 'arguments' ? 'json' : 'text', isSigned };
     }
-    role ??= object.role === undefined ? undefined : roles[object.role];
+    role ??= at.role === undefined ? undefined : roles[at.role];
+    member = at.key;
   }
-  const top = objects.length > 1 ? objects[1]!.key : key;
-  return { scope: role ?? (instructions.has(top) ? 'system' : 'user'), form: 'text', isSigned };
+  return { scope: role ?? (instructions.has(member) ? 'system' : 'user'), form: 'text', isSigned };
 }
 
 /** Whether an object is in what a tool gets or returns, where members may have any name. */
-function isToolData(objects: readonly ObjectFacts[]): boolean {
-  return objects.some(({ key }, at) => {
-    const parent = objects[at - 1];
-    return (
-      (key === 'input' && TOOL_CALL.test(parent?.type ?? '')) ||
-      (key === 'args' && toolMembers[parent?.key ?? ''] === 'toolCall') ||
-      (key === 'response' && toolMembers[parent?.key ?? ''] === 'toolResult')
-    );
-  });
-}
-
-function isArguments(key: string): boolean {
-  return key === 'arguments';
+function isToolData(object: ObjectFacts | undefined): boolean {
+  for (let at = object; at?.parent !== undefined; at = at.parent) {
+    const { key, parent } = at;
+    if (
+      (key === 'input' && TOOL_CALL.test(parent.type ?? '')) ||
+      (key === 'args' && toolMembers[parent.key] === 'toolCall') ||
+      (key === 'response' && toolMembers[parent.key] === 'toolResult')
+    ) {
+      return true;
+    }
+  }
+  return false;
 }
 
 function isEncoded(parent: ObjectFacts | undefined, key: string): boolean {

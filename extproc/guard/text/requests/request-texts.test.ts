@@ -8,10 +8,13 @@ function textsOf(body: object): readonly string[] {
   const bytes = Buffer.from(JSON.stringify(body));
   const texts = new RequestTexts();
   assert.equal(texts.read(bytes).next().value, true);
-  return [...texts.texts()].map(({ scope, form, isSigned, start, end }) => {
-    const marks = `${form === 'json' ? ' json' : ''}${isSigned ? ' signed' : ''}`;
-    return `${scope}${marks}: ${unitsOf(bytes, start, end)}`;
-  });
+  const found = Array.from({ length: texts.count }, (_, place) => texts.textAt(place));
+  return found
+    .filter((text) => text !== undefined)
+    .map(({ scope, form, isSigned, start, end }) => {
+      const marks = `${form === 'json' ? ' json' : ''}${isSigned ? ' signed' : ''}`;
+      return `${scope}${marks}: ${unitsOf(bytes, start, end)}`;
+    });
 }
 
 test('chat completions: roles, tools, their arguments and results, and fields that nobody knows', () => {

@@ -15,7 +15,7 @@ export interface RequestText extends StringUse {
 interface FoundString {
   readonly start: number;
   readonly end: number;
-  readonly objects: readonly ObjectFacts[];
+  readonly object: ObjectFacts | undefined;
   readonly key: string;
 }
 
@@ -25,15 +25,20 @@ const tokenLists: ReadonlySet<string> = new Set(['prompt', 'input']);
 const SIGNATURES: ReadonlySet<string> = new Set(['signature']);
 
 /** Bytes of the body that are read without a pause. */
-const SLICE_BYTES = 32 * 1024;
+const SLICE_BYTES = 8 * 1024;
+
+/** Each takes about 100 bytes of memory. The longest conversations have some ten thousand. */
+const MAX_STRINGS = 200_000;
 
 export class RequestTexts implements JsonVisitor {
+  /** The body has more strings than are read. */
+  hasTooMany = false;
   /** The body contains tokens in place of text. */
   hasTokens = false;
   readonly #strings: FoundString[] = [];
   readonly #walker = new JsonStrings(this);
-  /** The objects that are open, with the key of each. */
-  #objects: readonly ObjectFacts[] = [];
+  /** The innermost object that is open. */
+  #object: ObjectFacts | undefined;
 
   /** Reads a body. Returns whether the body is JSON. */
   *read(body: Uint8Array): Generator<number, boolean> {
@@ -44,55 +49,57 @@ export class RequestTexts implements JsonVisitor {
     return !this.#walker.broken;
   }
 
-  /** Returns the texts in their order, once the body is read. */
-  *texts(): Generator<RequestText> {
-    for (const { start, end, objects, key } of this.#strings) {
-      const use = stringUse(objects, key);
-      if (use !== undefined) {
-        yield { ...use, start, end };
-      }
-    }
+  /** The number of strings, once the body is read. */
+  get count(): number {
+    return this.#strings.length;
   }
 
-  /** Returns all strings that are not keys, once a document is read. */
-  *allStrings(): Generator<{ readonly start: number; readonly end: number }> {
-    yield* this.#strings;
+  /** Returns a string by its place in the body; undefined where the string is no text. */
+  textAt(place: number): RequestText | undefined {
+    const { start, end, object, key } = this.#strings[place]!;
+    const use = stringUse(object, key);
+    return use && { ...use, start, end };
+  }
+
+  /** Returns the place of a string in the bytes. */
+  spanAt(place: number): Pick<RequestText, 'start' | 'end'> {
+    return this.#strings[place]!;
   }
 
   enter(at: number): void {
     if (this.#walker.bytes[at] !== 0x7b) {
       return;
     }
-    const key = this.#key();
-    this.#objects = [...this.#objects, { key, role: undefined, type: undefined, isThought: false, isSigned: false }];
+    const facts = { role: undefined, type: undefined, isThought: false, isSigned: false };
+    this.#object = { parent: this.#object, key: this.#key(), ...facts };
   }
 
   leave(end: number): void {
     if (this.#walker.bytes[end - 1] === 0x7d) {
-      this.#objects = this.#objects.slice(0, -1);
+      this.#object = this.#object?.parent;
     }
   }
 
   string(start: number, end: number): void {
-    const objects = this.#objects;
-    const object = objects.at(-1);
+    const object = this.#object;
     const key = this.#key();
     if (object !== undefined && typeof this.#walker.path.at(-1) === 'string') {
       this.#note(object, key, start, end);
     }
-    if (end > start) {
-      this.#strings.push({ start, end, objects, key });
+    this.hasTooMany ||= this.#strings.length === MAX_STRINGS;
+    if (end > start && !this.hasTooMany) {
+      this.#strings.push({ start, end, object, key });
     }
   }
 
   scalar(start: number): void {
     const { path, bytes } = this.#walker;
     const first = bytes[start]!;
-    const object = this.#objects.at(-1);
+    const object = this.#object;
     if (object !== undefined && path.at(-1) === 'thought' && first === 0x74) {
       object.isThought = true;
     }
-    if (this.#objects.length === 1 && typeof path[1] === 'number' && first < 0x3a) {
+    if (object !== undefined && object.parent === undefined && typeof path[1] === 'number' && first < 0x3a) {
       this.hasTokens ||= tokenLists.has(String(path[0]));
     }
   }

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { splice } from '../json/splice.ts';
+import { builtinDetector } from './detectors/builtin.ts';
+import { type GuardRule, RequestGuard } from './guard.ts';
+import { type InspectedRequest, inspectJson } from './request-inspection.ts';
+
+const scopes = ['system', 'user', 'assistant', 'toolCall', 'toolResult', 'reasoning'] as const;
+
+const mask: GuardRule = {
+  name: 'identifiers',
+  policy: 'default/company',
+  phases: new Set(['request']),
+  scopes: new Set(scopes),
+  detector: builtinDetector(['Email']),
+  action: { type: 'Mask', placeholder: '<{type}-{index}>', restore: false },
+  onFailure: 'Closed',
+  onUnmaskable: 'Block',
+};
+
+function inspected(body: Uint8Array, guard: RequestGuard): InspectedRequest {
+  const steps = inspectJson(body, guard);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) {
+      return value;
+    }
+  }
+}
+
+function masked(
+  text: string,
+  rules: readonly GuardRule[] = [mask],
+): { readonly text: string; readonly guard: RequestGuard } {
+  const guard = new RequestGuard(rules);
+  const body = Buffer.from(text);
+  return { text: Buffer.concat(splice([body], inspected(body, guard).splices)).toString(), guard };
+}
+
+const ADDRESS = 'jane@example.com';
+
+/** Ways to write the address in a JSON string. */
+const spellings = [
+  ADDRESS,
+  ADDRESS.replace('@', '\\u0040'),
+  ADDRESS.replace('.', '\\u002E'),
+  [...ADDRESS].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+];
+
+/** What may stand before the address, so that the ends of windows cut everything somewhere. */
+const fillers = ['x ', '\\n', '\\" ', '\\u00e9 ', 'é ', '\u{1f600} ', '\\ud83d\\ude00 ', '\\\\ '];
+
+for (const filler of fillers) {
+  test(`a value at the end of a window is masked, however it is written, after ${filler}`, () => {
+    for (const spelling of spellings) {
+      const whole = Math.ceil(8192 / Buffer.byteLength(filler));
+      for (let less = 0; less <= Math.ceil(130 / Buffer.byteLength(filler)); less++) {
+        const before = `${filler.repeat(Math.max(0, whole - less))} `;
+        const body = (value: string) => `{"messages":[{"content":"${before}${value} after"}]}`;
+        assert.equal(masked(body(spelling)).text, body('<Email-1>'));
+      }
+    }
+  });
+}
+
+test('arguments of tools stay valid JSON, and only their strings are masked', () => {
+  const body = (args: string) =>
+    JSON.stringify({ messages: [{ role: 'assistant', tool_calls: [{ function: { arguments: args } }] }] });
+  const args = '{"to": "jane\\u0040example.com", "n": 1,\n "more": ["a \\"b\\""]}';
+  assert.equal(masked(body(args)).text, body('{"to": "<Email-1>", "n": 1,\n "more": ["a \\"b\\""]}'));
+  assert.equal(masked(body(`{"to": "${ADDRESS}`)).text, body('{"to": "<Email-1>'), 'cut off');
+});
+
+const signed = (text: string) =>
+  JSON.stringify({
+    messages: [{ role: 'assistant', content: [{ type: 'thinking', thinking: text, signature: 's' }] }],
+  });
+
+test('a finding in signed reasoning blocks, or passes where the rule says so', () => {
+  const body = signed(`Ask ${ADDRESS}`);
+  assert.equal(masked(body).guard.block?.rule, mask);
+  const { text, guard } = masked(body, [{ ...mask, onUnmaskable: 'Pass' }]);
+  assert.deepEqual([text, guard.block], [body, undefined]);
+  assert.equal(guard.counts()[0]?.count, 1);
+  assert.equal(masked(signed('Ask nobody')).guard.block, undefined);
+});
+
+test('a rule reads the scopes that it names only', () => {
+  const body = JSON.stringify({ system: ADDRESS, messages: [{ role: 'user', content: ADDRESS }] });
+  const { text } = masked(body, [{ ...mask, scopes: new Set(['user'] as const) }]);
+  assert.equal(text, JSON.stringify({ system: ADDRESS, messages: [{ role: 'user', content: '<Email-1>' }] }));
+});
+
+test('a body with more strings than are read is a fault', () => {
+  const body = Buffer.from(JSON.stringify({ input: Array.from({ length: 200_001 }, () => 'x') }));
+  assert.equal(inspected(body, new RequestGuard([mask])).fault, 'too_many_texts');
+});
