@@ -144,6 +144,26 @@ test('tokens in place of text are refused, because nobody can read them', async 
   assert.deepEqual(rig.records[0]?.guard?.failures, [{ rule: 'default/guard/identifiers', reason: 'tokens' }]);
 });
 
+test('the prompt in a form is masked, and the rest of the form stays', async () => {
+  const rig = rigWith([mask]);
+  const headers: HeaderList = [
+    [':method', 'POST'],
+    [':path', '/v1/audio/transcriptions'],
+    ['content-type', 'multipart/form-data; boundary=b'],
+    ['x-team', 'red'],
+  ];
+  const form = (prompt: string) =>
+    [
+      ...['--b', 'content-disposition: form-data; name="model"', '', 'gpt-4o-mini'],
+      ...['--b', 'content-disposition: form-data; name="prompt"', '', prompt],
+      ...['--b', 'content-disposition: form-data; name="file"; filename="a.wav"', '', 'jane@example.com', '--b--', ''],
+    ].join('\r\n');
+  const { body } = await send(rig, form('A "talk" of jane@example.com\nand é'), headers);
+  assert.equal(body, form('A "talk" of <Email-1>\nand é'));
+  const { reply } = await send(rigWith([webhook]), form('Hi'), headers);
+  assert.equal(reply?.status, 400, 'services get no forms');
+});
+
 const passthroughHeaders: HeaderList = [
   [':method', 'POST'],
   [':path', '/v1/batches'],

@@ -14,6 +14,7 @@ import { reportLogins, reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import { reportCors } from './cors.ts';
 import { guardrailsWithinBounds } from './guardrail-bounds.ts';
+import { reportUnexamined } from './guardrail-problems.ts';
 import { guardrailPolicyKind } from './guardrails.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
@@ -48,6 +49,7 @@ export function link(
   reportVirtualHosts(virtualHosts, context);
   reportUnusedTargets(policies, virtualHosts, context);
   reportCors(virtualHosts, context.diagnostics);
+  reportUnexamined(virtualHosts, context.diagnostics);
   reportUnproven(virtualHosts, context.diagnostics);
   reportLogins(virtualHosts, context.diagnostics);
   reportUnidentifiedKeys(policies, virtualHosts, context);

@@ -79,8 +79,14 @@ function* inspect(
     return refused;
   }
   const problem = yield* edit(admission, body, inspected.splices, nowMs);
-  if (problem !== undefined || form !== undefined || !asksServices(guard)) {
+  const services = guard.rules.filter((rule) => isExternal(rule) && rule.phases.has('request'));
+  if (problem !== undefined || services.length === 0) {
     return problem;
+  }
+  if (form !== undefined) {
+    // Services get no forms.
+    const unread = services.map((rule) => ({ rule, reason: 'form' }));
+    return closedBy(admission, unread, 'content_blocked');
   }
   const masked = joined(admission.body!.bytes);
   const analysis = new RequestAnalysis(masked, guard);
@@ -159,10 +165,6 @@ export function closedBy(
   return code === 'content_blocked'
     ? failure(code, 'The gateway cannot examine the content of this request, so the request is refused.')
     : failure(code, 'A guardrail is not available to examine this request. Try again shortly.', { retryAfterMs: 1000 });
-}
-
-function asksServices(guard: RequestGuard): boolean {
-  return guard.rules.some((rule) => isExternal(rule) && rule.phases.has('request'));
 }
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
