@@ -4,13 +4,12 @@ import type {
   ConversationTool,
   JsonRecord,
   OutputFormat,
-  ReasoningEffort,
-  ReasoningWish,
   Sampling,
   ToolChoice,
 } from '../conversation.ts';
 import { recordOf, stringOf } from '../json-values.ts';
 import type { Losses } from '../losses.ts';
+import { readCache, readEffort, readSchema } from '../openai-options.ts';
 import { RequestFields } from '../reader-fields.ts';
 import { readChatMessages } from './messages.ts';
 
@@ -32,15 +31,11 @@ const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonl
   ['verbosity', ['medium']],
 ]);
 
-const efforts: ReadonlySet<string> = new Set<ReasoningEffort>(['minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
-
 export function readChat(document: unknown, losses: Losses): Conversation {
   const body = recordOf(document) ?? {};
   const fields = new RequestFields(body, losses);
   noteOthers(body, losses);
   const { system, messages } = readChatMessages(fields, losses);
-  const cacheKey = fields.text('prompt_cache_key');
-  const retention = fields.text('prompt_cache_retention');
   return {
     system,
     messages,
@@ -50,11 +45,8 @@ export function readChat(document: unknown, losses: Losses): Conversation {
     output: readFormat(fields, losses),
     sampling: readSampling(fields),
     stops: readStops(fields.any('stop'), losses),
-    reasoning: readEffort(fields, losses),
-    cache:
-      cacheKey === undefined && retention === undefined
-        ? undefined
-        : { lifetime: retention === '24h' ? 'long' : 'short' },
+    reasoning: readEffort(fields.text('reasoning_effort'), 'reasoning_effort', losses),
+    cache: readCache(fields),
     user: fields.text('safety_identifier') ?? fields.text('user'),
   };
 }
@@ -121,14 +113,7 @@ function readFormat(fields: RequestFields, losses: Losses): OutputFormat {
       return { type: 'json' };
     case 'json_schema': {
       const at = 'response_format.json_schema';
-      const schema = new RequestFields(recordOf(format['json_schema']) ?? {}, losses, `${at}.`);
-      return {
-        type: 'schema',
-        name: schema.text('name') ?? 'response',
-        description: schema.text('description'),
-        schema: schema.record('schema') ?? {},
-        strict: schema.flag('strict'),
-      };
+      return readSchema(new RequestFields(recordOf(format['json_schema']) ?? {}, losses, `${at}.`));
     }
     default:
       losses.unsupportedOption('output');
@@ -157,18 +142,4 @@ function readStops(value: unknown, losses: Losses): readonly string[] {
   }
   losses.invalid('stop', 'must be a string or an array of strings');
   return [];
-}
-
-function readEffort(fields: RequestFields, losses: Losses): ReasoningWish | undefined {
-  const effort = fields.text('reasoning_effort');
-  if (effort === undefined) {
-    return undefined;
-  }
-  if (effort === 'none') {
-    return { type: 'off' };
-  }
-  if (!efforts.has(effort)) {
-    losses.invalid('reasoning_effort', 'must be none, minimal, low, medium, high, xhigh or max');
-  }
-  return { type: 'effort', effort: effort as ReasoningEffort };
 }

@@ -1,15 +1,7 @@
 /** The messages of a request: results of tools are messages of their own. */
-import type {
-  Conversation,
-  ConversationMessage,
-  ConversationPart,
-  DocumentPart,
-  ImagePart,
-  JsonRecord,
-  ToolResultPart,
-} from '../conversation.ts';
+import { imagePart, shortContent, systemMessages, userMessages } from '../chat-form.ts';
+import type { Conversation, ConversationMessage, ConversationPart, DocumentPart, JsonRecord } from '../conversation.ts';
 import type { Losses } from '../losses.ts';
-import { dataUrl } from '../reader-fields.ts';
 import { thinks } from './models.ts';
 
 export function cohereMessages(
@@ -17,11 +9,10 @@ export function cohereMessages(
   model: string,
   losses: Losses,
 ): readonly JsonRecord[] {
-  const instructions = system.map(({ text }) => text).join('\n\n');
   return [
-    ...(instructions === '' ? [] : [{ role: 'system', content: instructions }]),
+    ...systemMessages(system),
     ...turnsOf(messages).flatMap(({ role, parts }) =>
-      role === 'user' ? userMessages(parts, losses) : assistantMessages(parts, model, losses),
+      role === 'user' ? userMessages(parts, losses, contentPart) : assistantMessages(parts, model, losses),
     ),
   ];
 }
@@ -38,37 +29,6 @@ function turnsOf(messages: readonly ConversationMessage[]): readonly Conversatio
     }
   }
   return turns;
-}
-
-function userMessages(parts: readonly ConversationPart[], losses: Losses): readonly JsonRecord[] {
-  const results = parts.filter((part) => part.type === 'tool-result');
-  const content = [
-    // Results of tools take only text.
-    ...results.flatMap((result) => result.parts.filter((part) => part.type !== 'text')),
-    ...parts.filter((part) => part.type !== 'tool-result'),
-  ].flatMap((part) => contentPart(part, losses));
-  return [
-    ...results.map((result) => toolMessage(result, losses)),
-    ...(content.length === 0 ? [] : [{ role: 'user', content: shortContent(content) }]),
-  ];
-}
-
-function shortContent(content: readonly JsonRecord[]): unknown {
-  const [only] = content;
-  return content.length === 1 && only?.['type'] === 'text' ? only['text'] : content;
-}
-
-function toolMessage({ callId, parts, isError }: ToolResultPart, losses: Losses): JsonRecord {
-  if (isError) {
-    losses.hintOption('resultError');
-  }
-  const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-  const media = parts.some(({ type }) => type !== 'text');
-  return {
-    role: 'tool',
-    tool_call_id: callId,
-    content: text === '' && media ? 'The result is in the next message.' : text,
-  };
 }
 
 /** Text before tool calls is what Cohere calls the plan. */
@@ -131,11 +91,6 @@ function contentPart(part: ConversationPart, losses: Losses): readonly JsonRecor
       losses.unsupported('messages.content');
       return [];
   }
-}
-
-function imagePart({ source, detail }: ImagePart): JsonRecord {
-  const url = source.type === 'url' ? source.url : dataUrl(source.mediaType, source.data);
-  return { type: 'image_url', image_url: { url, ...(detail !== undefined && { detail }) } };
 }
 
 function documentPart({ source, title, at }: DocumentPart, losses: Losses): readonly JsonRecord[] {

@@ -1,55 +1,16 @@
 /** The messages of a request: results of tools are messages of their own. */
-import type {
-  Conversation,
-  ConversationPart,
-  DocumentPart,
-  ImagePart,
-  JsonRecord,
-  ToolResultPart,
-} from '../conversation.ts';
+import { imagePart, systemMessages, userMessages } from '../chat-form.ts';
+import type { Conversation, ConversationPart, DocumentPart, JsonRecord } from '../conversation.ts';
 import type { Losses } from '../losses.ts';
 import { dataUrl } from '../reader-fields.ts';
 
 export function chatMessages({ system, messages }: Conversation, losses: Losses): readonly JsonRecord[] {
-  const instructions = system.map(({ text }) => text).join('\n\n');
   return [
-    ...(instructions === '' ? [] : [{ role: 'system', content: instructions }]),
+    ...systemMessages(system),
     ...messages.flatMap(({ role, parts }) =>
-      role === 'user' ? userMessages(parts, losses) : assistantMessages(parts, losses),
+      role === 'user' ? userMessages(parts, losses, contentPart) : assistantMessages(parts, losses),
     ),
   ];
-}
-
-function userMessages(parts: readonly ConversationPart[], losses: Losses): readonly JsonRecord[] {
-  const results = parts.filter((part) => part.type === 'tool-result');
-  const content = [
-    // The API takes only text in results of tools.
-    ...results.flatMap((result) => result.parts.filter((part) => part.type !== 'text')),
-    ...parts.filter((part) => part.type !== 'tool-result'),
-  ].flatMap((part) => contentPart(part, losses));
-  return [
-    ...results.map((result) => toolMessage(result, losses)),
-    ...(content.length === 0 ? [] : [{ role: 'user', content: shortContent(content) }]),
-  ];
-}
-
-/** Compatible servers understand a string best. */
-function shortContent(content: readonly JsonRecord[]): unknown {
-  const [only] = content;
-  return content.length === 1 && only?.['type'] === 'text' ? only['text'] : content;
-}
-
-function toolMessage({ callId, parts, isError }: ToolResultPart, losses: Losses): JsonRecord {
-  if (isError) {
-    losses.hintOption('resultError');
-  }
-  const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-  const media = parts.some(({ type }) => type !== 'text');
-  return {
-    role: 'tool',
-    tool_call_id: callId,
-    content: text === '' && media ? 'The result is in the next message.' : text,
-  };
 }
 
 function assistantMessages(parts: readonly ConversationPart[], losses: Losses): readonly JsonRecord[] {
@@ -109,11 +70,6 @@ function contentPart(part: ConversationPart, losses: Losses): readonly JsonRecor
       losses.unsupported('messages.content');
       return [];
   }
-}
-
-function imagePart({ source, detail }: ImagePart): JsonRecord {
-  const url = source.type === 'url' ? source.url : dataUrl(source.mediaType, source.data);
-  return { type: 'image_url', image_url: { url, ...(detail !== undefined && { detail }) } };
 }
 
 function documentPart({ source, title, at }: DocumentPart, losses: Losses): readonly JsonRecord[] {

@@ -1,14 +1,8 @@
 /** Reads requests for responses: https://platform.openai.com/docs/api-reference/responses/create */
-import type {
-  Conversation,
-  JsonRecord,
-  OutputFormat,
-  ReasoningEffort,
-  ReasoningWish,
-  TextPart,
-} from '../conversation.ts';
+import type { Conversation, JsonRecord, OutputFormat, ReasoningWish, TextPart } from '../conversation.ts';
 import { listOf, recordOf } from '../json-values.ts';
 import type { Losses } from '../losses.ts';
+import { readCache, readEffort, readSchema } from '../openai-options.ts';
 import { RequestFields } from '../reader-fields.ts';
 import { InputReader } from './input-items.ts';
 import { readTools } from './tools.ts';
@@ -50,8 +44,6 @@ const STATEFUL: readonly (readonly [name: string, needs: string, fix: string])[]
   ['background', 'needs stored responses', 'Use stream'],
 ];
 
-const efforts: ReadonlySet<string> = new Set<ReasoningEffort>(['minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
-
 const LOGPROBS = 'message.output_text.logprobs';
 
 export function readResponses(document: unknown, losses: Losses): Conversation {
@@ -61,9 +53,6 @@ export function readResponses(document: unknown, losses: Losses): Conversation {
   const instructions = fields.text('instructions');
   const { system, messages } = new InputReader(losses).read(fields);
   const { tools, toolChoice } = readTools(fields, losses);
-  const cacheKey = fields.text('prompt_cache_key');
-  const retention = fields.text('prompt_cache_retention');
-  const caches = cacheKey !== undefined || retention !== undefined;
   return {
     system: [...(instructions ? [{ type: 'text', text: instructions } satisfies TextPart] : []), ...system],
     messages,
@@ -74,7 +63,7 @@ export function readResponses(document: unknown, losses: Losses): Conversation {
     sampling: { temperature: fields.number('temperature'), topP: fields.number('top_p') },
     stops: [],
     reasoning: readReasoning(fields, losses),
-    cache: caches ? { lifetime: retention === '24h' ? 'long' : 'short' } : undefined,
+    cache: readCache(fields),
     user: fields.text('safety_identifier') ?? fields.text('user'),
   };
 }
@@ -115,16 +104,8 @@ function readText(fields: RequestFields, losses: Losses): OutputFormat {
       return { type: 'text' };
     case 'json_object':
       return { type: 'json' };
-    case 'json_schema': {
-      const schema = new RequestFields(format, losses, 'text.format.');
-      return {
-        type: 'schema',
-        name: schema.text('name') ?? 'response',
-        description: schema.text('description'),
-        schema: schema.record('schema') ?? {},
-        strict: schema.flag('strict'),
-      };
-    }
+    case 'json_schema':
+      return readSchema(new RequestFields(format, losses, 'text.format.'));
     default:
       losses.unsupportedOption('output');
       return { type: 'text' };
@@ -134,15 +115,5 @@ function readText(fields: RequestFields, losses: Losses): OutputFormat {
 /** `summary` asks for what the client gets anyway. */
 function readReasoning(fields: RequestFields, losses: Losses): ReasoningWish | undefined {
   const reasoning = new RequestFields(fields.record('reasoning') ?? {}, losses, 'reasoning.');
-  const effort = reasoning.text('effort');
-  if (effort === undefined) {
-    return undefined;
-  }
-  if (effort === 'none') {
-    return { type: 'off' };
-  }
-  if (!efforts.has(effort)) {
-    losses.invalid('reasoning.effort', 'must be none, minimal, low, medium, high, xhigh or max');
-  }
-  return { type: 'effort', effort: effort as ReasoningEffort };
+  return readEffort(reasoning.text('effort'), 'reasoning.effort', losses);
 }
