@@ -8,8 +8,10 @@ import type {
   GuardrailRule,
   GuardrailScope,
 } from '../../contract/guardrails.ts';
-import { type BuiltinName, builtinDetector, builtinNames } from './detectors/builtin.ts';
+import { builtinDetector } from './detectors/builtin.ts';
 import type { Detector } from './detectors/detector.ts';
+import { PatternDetector } from './detectors/pattern-detector.ts';
+import { PromptInjectionDetector } from './detectors/prompt-injection.ts';
 import type { GuardAction, GuardPhase, GuardRule } from './guard.ts';
 import type { GuardScope } from './text/fragment.ts';
 
@@ -96,14 +98,7 @@ function guardAction(action: GuardrailRule['action']): GuardAction {
     : action;
 }
 
-/** Whether this version lacks the detector of a rule: the rule can examine nothing. */
-export function lacksDetector({ detector }: GuardRule): boolean {
-  return detector === absent;
-}
-
 const nothing: Detector = { find: () => undefined, openFrom: (text) => text.length };
-
-const absent: Detector = { ...nothing };
 
 /** Detectors by their settings, because many rules have the same ones. */
 const detectors = new Map<string, WeakRef<Detector>>();
@@ -125,15 +120,12 @@ function detectorFor(settings: GuardrailDetector): Detector | ExternalDetectorSe
 function newDetector(settings: Exclude<GuardrailDetector, ExternalDetectorSettings>): Detector {
   switch (settings.type) {
     case 'Builtin':
-      return settings.detectors.every(isBuiltin) ? builtinDetector(settings.detectors.filter(isBuiltin)) : absent;
+      return builtinDetector(settings.detectors, settings.phoneRegions);
     case 'Pattern':
+      return new PatternDetector(settings.expressions);
     case 'PromptInjection':
-      return absent;
+      return new PromptInjectionDetector(settings.scoreThreshold);
     default:
       throw new Error(`unknown detector ${(settings satisfies never as GuardrailDetector).type}`);
   }
-}
-
-function isBuiltin(name: string): name is BuiltinName {
-  return builtinNames.some((each) => each === name);
 }

@@ -1,21 +1,58 @@
+import { type BuiltinDetectorName, builtinDetectorNames } from '../../../contract/guardrails.ts';
 import type { Detector } from './detector.ts';
 import type { Recognizer } from './recognizer.ts';
 import { creditCard } from './recognizers/credit-card.ts';
+import { cryptoWallet } from './recognizers/crypto-wallet.ts';
 import { email } from './recognizers/email.ts';
+import { iban } from './recognizers/iban.ts';
+import {
+  austrianSocialSecurityNumber,
+  brazilianCNPJ,
+  brazilianCPF,
+  frenchSocialSecurityNumber,
+  germanTaxID,
+  indianAadhaar,
+  indianPAN,
+  spanishNationalID,
+  ukNationalInsuranceNumber,
+  ukNHSNumber,
+  usSocialSecurityNumber,
+} from './recognizers/national-ids.ts';
+import { ipv4Address, ipv6Address, macAddress } from './recognizers/network-addresses.ts';
+import { phoneRecognizer } from './recognizers/phone.ts';
+import { secretRecognizers } from './recognizers/secrets.ts';
 import { RecognizingDetector } from './recognizing-detector.ts';
 
-/** The types of values that Tallygate detects itself. */
-export const builtinNames = ['CreditCard', 'Email'] as const;
-
-export type BuiltinName = (typeof builtinNames)[number];
+type RecognizersOf = (phoneRegions: readonly string[]) => readonly Recognizer[];
 
 /** In order of precedence: of two matches with the same span, the first one counts. */
-const recognizers: Readonly<Record<BuiltinName, Recognizer>> = {
-  CreditCard: creditCard,
-  Email: email,
+const recognizers: Readonly<Record<BuiltinDetectorName, RecognizersOf>> = {
+  CreditCard: () => [creditCard],
+  IBAN: () => [iban],
+  Email: () => [email],
+  USSocialSecurityNumber: () => [usSocialSecurityNumber],
+  GermanTaxID: () => [germanTaxID],
+  AustrianSocialSecurityNumber: () => [austrianSocialSecurityNumber],
+  FrenchSocialSecurityNumber: () => [frenchSocialSecurityNumber],
+  SpanishNationalID: () => [spanishNationalID],
+  UKNationalInsuranceNumber: () => [ukNationalInsuranceNumber],
+  UKNHSNumber: () => [ukNHSNumber],
+  IndianAadhaar: () => [indianAadhaar],
+  IndianPAN: () => [indianPAN],
+  BrazilianCPF: () => [brazilianCPF],
+  BrazilianCNPJ: () => [brazilianCNPJ],
+  IPAddress: () => [ipv4Address, ipv6Address],
+  MACAddress: () => [macAddress],
+  CryptoWallet: () => [cryptoWallet],
+  Secret: () => secretRecognizers,
+  Phone: (regions) => [phoneRecognizer(regions)],
 };
 
-/** Returns a detector of several types of values that takes one pass over a text. */
-export function builtinDetector(names: readonly BuiltinName[]): Detector {
-  return new RecognizingDetector(builtinNames.filter((name) => names.includes(name)).map((name) => recognizers[name]));
+/**
+ * Returns a detector of several types of values that takes one pass over a text. National phone
+ * numbers are those of `phoneRegions` (ISO 3166).
+ */
+export function builtinDetector(names: readonly BuiltinDetectorName[], phoneRegions: readonly string[] = []): Detector {
+  const known = builtinDetectorNames.filter((name) => names.includes(name));
+  return new RecognizingDetector(known.flatMap((name) => recognizers[name](phoneRegions)));
 }

@@ -3,7 +3,6 @@
  * they block. Comes before the plan, so that whatever reads the body reads the masked one, and a
  * blocked request holds nothing.
  */
-import { lacksDetector } from '../../guard/compile.ts';
 import type { AnalyzeContext } from '../../guard/external/external-detector.ts';
 import { RequestGuard } from '../../guard/guard.ts';
 import type { TextQuestion } from '../../guard/request-analysis.ts';
@@ -24,11 +23,6 @@ export const guard: AdmissionStep = {
     }
     const requestGuard = new RequestGuard(rules);
     admission.guard = requestGuard;
-    const lacking = rules.filter(lacksDetector).map((rule) => ({ rule, reason: 'no_detector' }));
-    const unavailable = closedBy(admission, lacking, 'guardrail_unavailable');
-    if (unavailable !== undefined) {
-      return unavailable;
-    }
     if (admission.choice === undefined) {
       const unread = rules.map((rule) => ({ rule, reason: 'passthrough' }));
       return closedBy(admission, unread, 'content_blocked') ?? 'next';

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { fuzzRuns } from '../../../tools/fuzz/cases.ts';
+import { longestMatch, MAX_PATTERN_MATCH, PatternDetector } from './pattern-detector.ts';
+import { findAll, findInPieces, found } from './testing.ts';
+
+describe('a detector of patterns', () => {
+  const detector = new PatternDetector(['(?i)\\bproject (falcon|osprey)\\b', 'CASE-[0-9]{3,6}']);
+
+  it('finds each match of each expression', () => {
+    assert.deepEqual(found(detector, 'Project Falcon has CASE-123 and CASE-12; myproject falcon.'), [
+      'Pattern: Project Falcon',
+      'Pattern: CASE-123',
+    ]);
+  });
+
+  it('finds the same in a text that arrives in pieces', () => {
+    const part = fc.constantFrom(
+      'project ',
+      'Project',
+      ' falcon',
+      'osprey',
+      's',
+      ' ',
+      'CASE-',
+      '12',
+      '34567',
+      '\u{1F600}',
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), fc.array(fc.nat(80), { maxLength: 6 }), (parts, places) => {
+        const whole = parts.join('');
+        const cuts = places.filter((place) => place < whole.length);
+        assert.deepEqual(findInPieces(detector, whole, cuts), findAll(detector, whole));
+      }),
+      fuzzRuns(1000),
+    );
+  });
+
+  it('holds back no more than the longest match', () => {
+    const text = 'x'.repeat(500);
+    assert.equal(text.length - detector.openFrom(text), 17);
+    assert.equal(new PatternDetector(['a+']).openFrom('b'.repeat(5000)), 5000 - MAX_PATTERN_MATCH);
+  });
+
+  for (const [source, longest] of [
+    ['abc', 3],
+    ['a|bcd|ef', 3],
+    ['(?i)a(?:b|cd){2}', 5],
+    ['[a-z]{2,4}\\d?', 10],
+    ['\\bx\\b$', 1],
+    ['(?P<name>ab)+', Number.POSITIVE_INFINITY],
+    ['\\Qa.b*\\E', 4],
+    ['a{3,}', Number.POSITIVE_INFINITY],
+    ['[]a]\\x{1F600}', 4],
+    ['', 0],
+  ] as const) {
+    it(`knows that ${source} matches at most ${longest} units`, () => {
+      assert.equal(longestMatch(source), longest);
+    });
+  }
+});

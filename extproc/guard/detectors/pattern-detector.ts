@@ -1,0 +1,137 @@
+/** Finds what the expressions of users match, in linear time (RE2; see `contract/pattern.ts`). */
+import { createRequire } from 'node:module';
+import type { RE2JS } from 're2js';
+import { CONTEXT_LENGTH, type Detector, type Finding } from './detector.ts';
+
+const require = createRequire(import.meta.url);
+
+/** Longer matches of an expression without an upper bound are found in parts in a stream. */
+export const MAX_PATTERN_MATCH = 1024;
+
+export class PatternDetector implements Detector {
+  readonly #expressions: readonly RE2JS[];
+  /** No match is longer, in UTF-16 units. */
+  readonly #longest: number;
+
+  /** Throws for an expression that is no RE2. */
+  constructor(sources: readonly string[]) {
+    const { RE2JS: engine } = require('re2js') as typeof import('re2js');
+    this.#expressions = sources.map((source) => engine.compile(source));
+    this.#longest = Math.min(MAX_PATTERN_MATCH, Math.max(...sources.map(longestMatch)));
+  }
+
+  find(text: string, from: number, to: number, out: Finding[]): void {
+    // The end of a slice ends the search, so that a slice costs what the slice is long.
+    const start = Math.max(0, from - CONTEXT_LENGTH);
+    const window = text.slice(start, to + this.#longest + 1);
+    const known = out.length;
+    for (const expression of this.#expressions) {
+      const matcher = expression.matcher(window);
+      let at = from - start;
+      while (at <= window.length && matcher.find(at) && matcher.start() + start < to) {
+        const end = matcher.end();
+        if (end > matcher.start()) {
+          out.push({ type: 'Pattern', start: matcher.start() + start, end: end + start, score: 1 });
+        }
+        at = Math.max(end, matcher.start() + 1);
+      }
+    }
+    if (out.length > known + 1) {
+      out.push(...out.splice(known).sort((a, b) => a.start - b.start));
+    }
+  }
+
+  openFrom(text: string): number {
+    // One more unit, because a word boundary depends on what follows.
+    return Math.max(0, text.length - this.#longest);
+  }
+}
+
+/**
+ * Returns an upper bound of the length of what an expression matches, in UTF-16 units; Infinity if
+ * there is none. Reads the expression roughly, as every part but a repetition is at most one
+ * character of two units: the bound may be too large, never too small.
+ */
+export function longestMatch(source: string): number {
+  return new LengthReader(source).alternatives();
+}
+
+/** Units of a character of a class. */
+const LONGEST_CHARACTER = 2;
+
+class LengthReader {
+  readonly #source: string;
+  #at = 0;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  /** Reads alternatives up to the end of their group. */
+  alternatives(): number {
+    let longest = 0;
+    let current = 0;
+    while (this.#at < this.#source.length && this.#source[this.#at] !== ')') {
+      if (this.#source[this.#at] === '|') {
+        this.#at += 1;
+        longest = Math.max(longest, current);
+        current = 0;
+      } else {
+        current += this.#repeated();
+      }
+    }
+    return Math.max(longest, current);
+  }
+
+  #repeated(): number {
+    let length = this.#part();
+    for (;;) {
+      const rest = this.#source.slice(this.#at);
+      const counts = /^\{(\d+)(,?)(\d*)\}/.exec(rest);
+      if (counts !== null) {
+        const [whole, least, comma, most] = counts;
+        const times = comma === '' ? Number(least) : most === '' ? Number.POSITIVE_INFINITY : Number(most);
+        length = length === 0 ? 0 : length * times;
+        this.#at += whole.length;
+      } else if (rest.startsWith('*') || rest.startsWith('+')) {
+        length = length === 0 ? 0 : Number.POSITIVE_INFINITY;
+        this.#at += 1;
+      } else if (rest.startsWith('?')) {
+        this.#at += 1;
+      } else {
+        return length;
+      }
+    }
+  }
+
+  #part(): number {
+    const rest = this.#source.slice(this.#at);
+    const quoted = /^\\Q(.*?)(?:\\E|$)/s.exec(rest);
+    if (quoted !== null) {
+      this.#at += quoted[0].length;
+      return quoted[1]!.length;
+    }
+    const [token] = TOKEN.exec(rest)!;
+    this.#at += token.length;
+    if (token.startsWith('(')) {
+      return token.endsWith(')') ? 0 : this.#group();
+    }
+    if (ASSERTION.test(token)) {
+      return 0;
+    }
+    const isOther = token.length > 1 || token === '.';
+    return isOther ? LONGEST_CHARACTER : 1;
+  }
+
+  #group(): number {
+    const length = this.alternatives();
+    this.#at += 1;
+    return length;
+  }
+}
+
+/** The beginning of a group or flags, a class, an escape, or one character. */
+const TOKEN =
+  /^(?:\((?:\?(?:P?<\w+>|[a-zA-Z-]*[:)]))?|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\\(?:[pP]\{[^}]*\}|x\{[^}]*\}|x..|[0-7]{1,3}|.)|.)/su;
+
+const ASSERTION = /^(?:\\[bBAzZ]|\^|\$)$/;
