@@ -105,6 +105,7 @@ export class RequestAnalysis {
   #applyTo({ text, units, windows }: AskedText, answers: readonly (Analysis | DetectorError)[], out: Splice[]): void {
     const findings: RuleFinding[] = [];
     let whole: Replacement | undefined;
+    let replacing: GuardRule | undefined;
     for (const { question, offset, at } of windows) {
       const { rule } = question;
       const answer = answers[at]!;
@@ -123,13 +124,14 @@ export class RequestAnalysis {
           this.failures.push({ rule, reason: 'too_long' });
         } else {
           whole = { start: 0, end: units.length, text: answer.replacement };
+          replacing = rule;
         }
       }
     }
     const { replacements } = this.#guard.resolve('request', units, findings, true);
     const edits = whole === undefined ? replacements : [whole];
     if (text.isSigned) {
-      blockSigned(this.#guard, findings);
+      blockSigned(this.#guard, [...findings.map((finding) => finding.rule), replacing]);
     } else {
       out.push(...unitSplices(this.#body, text, edits));
     }

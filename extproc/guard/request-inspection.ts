@@ -212,7 +212,8 @@ class TextInspection {
 
   #replace(replacements: readonly Replacement[], findings: readonly RuleFinding[]): void {
     if (this.#text.isSigned) {
-      blockSigned(this.#guard, findings);
+      const rules = findings.map((finding) => finding.rule);
+      blockSigned(this.#guard, rules);
       return;
     }
     for (const { start, end, text } of replacements) {

@@ -1,13 +1,11 @@
 /** Texts that a signature covers: a change would break the signature. */
-import type { RequestGuard, RuleFinding } from './guard.ts';
+import type { GuardRule, RequestGuard } from './guard.ts';
 
 const MESSAGE = 'A value that may not be sent is in a text that its signature protects from changes.';
 
-/** Blocks the request if a rule would mask findings in a signed text and does not let them pass. */
-export function blockSigned(guard: RequestGuard, findings: readonly RuleFinding[]): void {
-  const rule = findings.find(
-    (finding) => finding.rule?.action.type === 'Mask' && finding.rule.onUnmaskable === 'Block',
-  )?.rule;
+/** Blocks the request if one of these rules would change a signed text and does not let it pass. */
+export function blockSigned(guard: RequestGuard, rules: readonly (GuardRule | undefined)[]): void {
+  const rule = rules.find((each) => each?.action.type === 'Mask' && each.onUnmaskable === 'Block');
   if (rule !== undefined) {
     guard.block ??= { rule, message: MESSAGE };
   }

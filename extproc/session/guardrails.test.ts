@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GuardrailPolicy, GuardrailRule } from '../../contract/guardrails.ts';
 import { guardrailScopes } from '../../contract/guardrails.ts';
+import { accessPolicy, apiKey, bearer, keyAuthenticator, shardsOf } from '../access/testing.ts';
 import type { Exchange, HeaderList, ImmediateResponse } from '../exchange.ts';
 import type { Analysis } from '../guard/external/external-detector.ts';
 import { DetectorError } from '../guard/external/external-detector.ts';
@@ -36,11 +37,11 @@ function guardrails(rules: readonly GuardrailRule[], more: Partial<GuardrailPoli
   return { name: 'default/guard', rules, exempt: [], holdBack: { bytes: 1000, ms: 1000 }, ...more };
 }
 
-function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText): Rig {
+function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText, more: Partial<GuardrailPolicy> = {}): Rig {
   const [host] = basePolicy.virtualHosts;
   return newRig({
     policy: {
-      guardrailPolicies: [guardrails(rules)],
+      guardrailPolicies: [guardrails(rules, more)],
       quotas: basePolicy.quotas.map((quota) => ({
         ...quota,
         limit: { type: 'TotalTokens', amount: 10_000_000 },
@@ -223,6 +224,57 @@ test('a service that fails closes a closed rule, and an open one says so', async
   const open = rigWith([{ ...webhook, onFailure: 'Open' }], failing);
   assert.equal(JSON.parse((await send(open, chat('hello'))).body).messages[0].content, 'hello');
   assert.deepEqual(open.records[0]?.guard?.failures, [{ rule: 'default/guard/webhook', reason: 'timeout' }]);
+});
+
+test('a rule applies where its condition holds, or cannot be evaluated', async () => {
+  const content = async (when: string) => {
+    const { body } = await send(rigWith([{ ...mask, when }]), chat('jane@example.com'));
+    return JSON.parse(body).messages[0].content;
+  };
+  assert.equal(await content('request.endpoint == "chat"'), '<Email-1>');
+  assert.equal(await content('request.endpoint == "embeddings"'), 'jane@example.com');
+  assert.equal(await content('caller.tenant == "search"'), '<Email-1>', 'nobody is identified');
+});
+
+test('exempt callers pass: of a policy all rules, of a rule that rule', async () => {
+  const access = accessPolicy([keyAuthenticator]);
+  const [host] = basePolicy.virtualHosts;
+  const sent = async (key: string) => {
+    const one = { ...mask, exempt: [{ group: 'red-team' }] };
+    const rig = newRig({
+      policy: {
+        accessPolicies: [access],
+        apiKeyShards: shardsOf([
+          apiKey('tg-one', { groups: ['red-team'] }),
+          apiKey('tg-two', { groups: ['blue-team'] }),
+          apiKey('tg-three', { groups: [] }),
+        ]),
+        guardrailPolicies: [guardrails([one, block], { exempt: [{ group: 'blue-team' }] })],
+        virtualHosts: [
+          {
+            ...host!,
+            access: [access.name],
+            rules: host!.rules.map((rule) => ({
+              ...rule,
+              quotas: [],
+              access: [access.name],
+              guardrails: ['default/guard'],
+            })),
+          },
+        ],
+      },
+    });
+    const { reply } = await send(rig, chat('jane@example.com'), [...CHAT_HEADERS, ...bearer(key)]);
+    return [reply?.status, Object.keys(rig.records[0]?.guard?.rules ?? {}).length];
+  };
+  assert.deepEqual(await sent('tg-one'), [400, 1], 'only the other rule applies');
+  assert.deepEqual(await sent('tg-two'), [undefined, 0], 'no rule applies');
+  assert.deepEqual(await sent('tg-three'), [400, 2], 'both apply');
+});
+
+test('nobody is exempt where no access policy identifies callers', async () => {
+  const rig = rigWith([mask], undefined, { exempt: [{ authenticated: true }] });
+  assert.equal(JSON.parse((await send(rig, chat('jane@example.com'))).body).messages[0].content, '<Email-1>');
 });
 
 test('a client that leaves stops the questions', async () => {

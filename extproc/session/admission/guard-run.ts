@@ -23,12 +23,21 @@ export class GuardRun implements Inspection {
   result: { readonly failure: Failure | undefined } | undefined;
   /** The questions to services that are to be answered now. */
   questions: readonly TextQuestion[] = [];
+  readonly #admission: Admission;
+  readonly #body: Admission['body'];
   readonly #pauses: Generator<Pause, Failure | undefined>;
   readonly #answers: (Analysis | DetectorError)[] = [];
   #missing = 0;
 
   constructor(admission: Admission, guard: RequestGuard, nowMs: number) {
+    this.#admission = admission;
+    this.#body = admission.body;
     this.#pauses = inspect(admission, guard, nowMs, this.#answers);
+  }
+
+  /** Whether another body has taken the place of the client's. */
+  get hasEdited(): boolean {
+    return this.#admission.body !== this.#body;
   }
 
   get isWaiting(): boolean {

@@ -61,6 +61,9 @@ function inspected(run: GuardRun): AdmissionWait<EventOf<'inspected'>> {
 /** The inspection has ended, or waits for answers. */
 function paused(admission: Admission, run: GuardRun, out: Action[]): StepResult {
   if (run.result !== undefined) {
+    if (run.hasEdited) {
+      admission.request.keepAgain(out);
+    }
     return run.result.failure ?? 'next';
   }
   for (const [id, { rule, scope, text, isLast }] of run.questions.entries()) {
