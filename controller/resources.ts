@@ -69,6 +69,7 @@ export const generatedResources: readonly Resource[] = [
   extensionPolicies,
   trafficPolicies,
   securityPolicies,
-  httpRoutes,
+  // Envoy Gateway looks at them, where it does not allow them, only when a route changes.
   patchPolicies,
+  httpRoutes,
 ];

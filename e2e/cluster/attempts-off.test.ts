@@ -25,10 +25,13 @@ before(async () => {
   failing = await startClusterProvider(NAMESPACE, 'failing');
   await failing.setDefaults({ status: 500 });
   await world.provider.setDefaults({ tokens: 3 });
-  const backendRefs = [{ name: 'failing' }, { name: 'openai', priority: 1 }];
+  const backendRefs = [
+    { name: 'failing', model: MODEL },
+    { name: 'openai', model: MODEL, priority: 1 },
+  ];
   await apply([
     ...backendOf(NAMESPACE, 'failing', 'OpenAI', 'failing', [{ name: MODEL, maxOutputTokens: 16_384 }]),
-    routeOf(NAMESPACE, 'chat', [{ name: 'chat', models: [MODEL], backendRefs, failover: {} }]),
+    routeOf(NAMESPACE, 'failover', [{ name: 'assistant', models: ['assistant'], backendRefs, failover: {} }]),
   ]);
 });
 after(async () => {
@@ -37,7 +40,7 @@ after(async () => {
 });
 
 it('the status of the route names the setting of Envoy Gateway', async () => {
-  const object = ['-n', NAMESPACE, 'aigatewayroute/chat'];
+  const object = ['-n', NAMESPACE, 'aigatewayroute/failover'];
   await waitUntil(condition('parents', 'tallygate.dev/FailoverWithinRequest', 'False'), object);
   const { status } = await get(...object);
   const found = status.parents[0].conditions.find(
@@ -48,10 +51,10 @@ it('the status of the route names the setting of Envoy Gateway', async () => {
 });
 
 it("the client's own retry reaches the second provider", async () => {
-  await waitUntilEnforcing(NAMESPACE, 'chat');
+  await waitUntilEnforcing(NAMESPACE, 'failover');
   const openai = new OpenAI({ baseURL: `${world.url}/v1`, apiKey: CLIENT_KEY, maxRetries: 1, timeout: 30_000 });
   const answer = await openai.chat.completions.create({
-    model: MODEL,
+    model: 'assistant',
     messages: say('Hello'),
     max_completion_tokens: 9,
   });

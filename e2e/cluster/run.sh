@@ -54,14 +54,18 @@ fi
 tools/image-rig.sh "$E2E_IMAGE"
 export E2E_NEXT_IMAGE=${E2E_NEXT_IMAGE:-$E2E_IMAGE-next}
 tools/image-rig.sh "$E2E_NEXT_IMAGE"
-# NAME.envoy-gateway.yaml has the configuration of Envoy Gateway that a test file needs. With
-# E2E_KUBECONFIG, install it yourself.
-settings=${1:+${1%.test.ts}.envoy-gateway.yaml}
-if [ ! -f "$settings" ]; then
+# NAME.envoy-gateway.yaml has the configuration of Envoy Gateway that a test file needs, or
+# NAME.envoy-gateway.set a value of its chart. With E2E_KUBECONFIG, install it yourself.
+settings=${1:+${1%.test.ts}.envoy-gateway}
+if [ -f "$settings.yaml" ]; then
+  needed=(--extension-manager "$settings.yaml")
+elif [ -f "$settings.set" ]; then
+  needed=(--set "$(< "$settings.set")")
+else
   run "$rig" net
   exit
 fi
-"$rig" eg-install --extension-manager "$settings"
+"$rig" eg-install "${needed[@]}"
 status=0
 run "$rig" net || status=1
 "$rig" eg-install
