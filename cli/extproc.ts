@@ -255,7 +255,8 @@ async function openPolicySource(
     return states.map((state) => budgetReport(state, hashesKeys));
   };
   const programVersion = versionText();
-  return followControllerAt({ ...source, storeFolder, programVersion, fullestBudgets }, service, log);
+  const resting = () => service.health.resting(Date.now());
+  return followControllerAt({ ...source, storeFolder, programVersion, fullestBudgets, resting }, service, log);
 }
 
 async function openQuotaServer(
@@ -294,7 +295,7 @@ async function waitToBegin(where: string): Promise<boolean> {
 type ListenOption = Parameters<typeof startExtproc>[0]['listen'];
 type PolicyFlags =
   | { readonly file: string }
-  | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder' | 'fullestBudgets'>;
+  | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder' | 'fullestBudgets' | 'resting'>;
 
 interface ExtprocFlags {
   readonly source: PolicyFlags;

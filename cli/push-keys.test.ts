@@ -120,6 +120,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       caPath: join(folder, 'ca.crt'),
       programVersion: '0.1.0',
       fullestBudgets: () => [],
+      resting: () => [],
       folder,
       storeFolder: undefined,
       useSharedStore() {},

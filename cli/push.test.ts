@@ -307,3 +307,19 @@ test('the fullest budgets reach the controller on each new stream', async () => 
   await until(() => server.sidecars()[0]?.budgets.length === 1, 'reported');
   assert.deepEqual(server.sidecars()[0]?.budgets, [budget]);
 });
+
+test('what rests reaches the controller when it changes', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const rest = { backend: 'app/azure', model: 'gpt-4o', cause: 'RateLimited', untilMs: Date.now() + 60_000 } as const;
+  let resting: readonly (typeof rest)[] = [];
+  const sidecar = follow(server.port, newPod(), undefined, undefined, undefined, () => resting);
+  server.publish(fleet('v1'));
+  await until(() => server.sidecars()[0]?.acknowledged !== undefined, 'acknowledged');
+  resting = [rest];
+  await until(() => server.sidecars()[0]?.rests.length === 1, 'reported');
+  assert.deepEqual(server.sidecars()[0]?.rests, [rest]);
+  resting = [];
+  await until(() => server.sidecars()[0]?.rests.length === 0, 'healthy again');
+  await sidecar.close();
+});

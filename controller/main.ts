@@ -22,6 +22,7 @@ import { alertEvent, ClusterAlerts } from './budget-alerts.ts';
 import { BudgetBoard } from './budget-board.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
 import { ClusterTokens } from './cloud-tokens.ts';
+import { HealthBoard } from './health-board.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { newHistory } from './observe/contents.ts';
 import { lossOf } from './observe/store-loss.ts';
@@ -73,6 +74,8 @@ const RESYNC_MS = 5 * 60_000;
 const SETTLE_MS = 15_000;
 /** How often the budgets in statuses may change. */
 const BUDGETS_MS = 30_000;
+/** Between two looks at what the sidecars report about backends. */
+const HEALTH_MS = 2_000;
 const CERTIFICATE_CHECK_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
@@ -92,8 +95,8 @@ class ClusterController implements Controller {
   readonly #events: EventRecorder;
   readonly #history = newHistory();
   readonly #alerts: ClusterAlerts;
-  #board: BudgetBoard | undefined;
-  #boardTimer: NodeJS.Timeout | undefined;
+  #boards: { readonly budgets: BudgetBoard; readonly health: HealthBoard } | undefined;
+  #boardTimers: readonly NodeJS.Timeout[] = [];
   #push: PushServer | undefined;
   #reconciler: Reconciler | undefined;
   #loop: ReconcileLoop | undefined;
@@ -180,8 +183,11 @@ class ClusterController implements Controller {
     const { namespace, identity, proxyNamespaces, reach, identityNamespaces, log } = this.#options;
     const push = await this.#startPush();
     this.#push = push;
-    const board = new BudgetBoard(push, this.#history);
-    this.#board = board;
+    const boards = {
+      budgets: new BudgetBoard(push, this.#history),
+      health: new HealthBoard(push, this.#history),
+    };
+    this.#boards = boards;
     const reconciler = new Reconciler({
       client: this.#client,
       sources: this.#sources,
@@ -190,7 +196,7 @@ class ClusterController implements Controller {
       issuerKeys: this.#keys,
       tokens: this.#tokens,
       alerts: this.#alerts,
-      budgets: board,
+      ...boards,
       events: this.#events,
       history: this.#history,
       sharedStore: this.#sharedStore,
@@ -211,7 +217,10 @@ class ClusterController implements Controller {
       },
       log,
     });
-    this.#boardTimer = setInterval(() => this.#renewBoard(), BUDGETS_MS).unref();
+    this.#boardTimers = [
+      setInterval(() => this.#renew(boards.budgets), BUDGETS_MS).unref(),
+      setInterval(() => this.#renew(boards.health), HEALTH_MS).unref(),
+    ];
     this.#renewal = setInterval(() => this.#renewCertificate(), CERTIFICATE_CHECK_MS).unref();
     this.#election = new LeaderElection({
       client: this.#client,
@@ -225,7 +234,7 @@ class ClusterController implements Controller {
 
   readonly close = async (): Promise<void> => {
     clearInterval(this.#renewal);
-    clearInterval(this.#boardTimer);
+    this.#boardTimers.forEach(clearInterval);
     await this.#loop?.close();
     await this.#election?.close();
     await this.#push?.close();
@@ -263,7 +272,8 @@ class ClusterController implements Controller {
       'abort',
       () => {
         push.setLeader(undefined);
-        this.#board?.clear();
+        this.#boards?.budgets.clear();
+        this.#boards?.health.clear();
       },
       { once: true },
     );
@@ -275,8 +285,8 @@ class ClusterController implements Controller {
     this.#ask();
   }
 
-  #renewBoard(): void {
-    if (this.leading && Date.now() >= this.#settledAtMs && this.#board?.renew(Date.now())) {
+  #renew(board: BudgetBoard | HealthBoard): void {
+    if (this.leading && Date.now() >= this.#settledAtMs && board.renew(Date.now())) {
       this.#ask();
     }
   }

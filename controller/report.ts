@@ -6,6 +6,7 @@ import type { ObjectStatus } from '../translate/plan.ts';
 import type { KubeClient } from './api/client.ts';
 import type { EventRecorder } from './api/events.ts';
 import type { BudgetBoard } from './budget-board.ts';
+import type { HealthBoard } from './health-board.ts';
 import { withObserved } from './observe/conditions.ts';
 import type { History } from './observe/contents.ts';
 import { replacedAt } from './observe/replaced.ts';
@@ -25,6 +26,7 @@ export interface ReportContext {
   readonly history: History;
   readonly sharedStore: SharedStoreSource;
   readonly budgets: BudgetBoard;
+  readonly health: HealthBoard;
   readonly log: Log;
 }
 
@@ -41,7 +43,9 @@ export async function reportStatuses(
   signal: AbortSignal,
 ): Promise<ReportResult> {
   const { client, sources, log } = context;
-  const statuses = observedStatuses(plan, context, settling).map((status) => withBudgets(status, context.budgets));
+  const statuses = observedStatuses(plan, context, settling).map((status) =>
+    context.health.withHealth(withBudgets(status, context.budgets)),
+  );
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
   let writes = 0;
   let failed = 0;

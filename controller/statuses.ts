@@ -9,7 +9,7 @@ import { ApiError, type KubeClient } from './api/client.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 
-const OBSERVED: ReadonlySet<string> = new Set(['Programmed', 'Enforcing']);
+const OBSERVED: ReadonlySet<string> = new Set(['Programmed', 'Enforcing', 'Healthy']);
 
 const WRITES_AT_ONCE = 8;
 

@@ -134,6 +134,18 @@ export const conditions = {
       NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },
   },
+  Healthy: {
+    on: ['AIBackend'],
+    description:
+      'Whether proxies leave the backend out because of its responses (passive health checks). Changes at most every 10 seconds. Only in a cluster.',
+    reasons: {
+      Healthy: isTrue('No proxy leaves the backend out.'),
+      Resting: isFalse(
+        'A proxy leaves the backend out; the message says for which model or rule, until when, and why: a cause of `failover.on`, `RateLimitSpent` (a response spent the last of a rate limit), or `OutlierDetection` (three failures in a row).',
+      ),
+      NotObserved: isUnknown('No connected proxy serves the backend.'),
+    },
+  },
   'tallygate.dev/AIQuotaPolicyAffected': {
     on: ['AIGatewayRoute (each parent)'],
     description: 'Quota policies apply to the route.',

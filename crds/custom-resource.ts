@@ -75,6 +75,7 @@ export function customResourceDefinition(definition: KindDefinition): object {
           subresources: { status: {} },
           additionalPrinterColumns: [
             { name: 'Accepted', type: 'string', jsonPath: acceptedPath[status] },
+            ...(kind === 'AIBackend' ? healthColumns : []),
             { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
           ],
           schema: {
@@ -96,6 +97,12 @@ export function customResourceDefinition(definition: KindDefinition): object {
     },
   };
 }
+
+/** `kubectl get -o wide` shows the message, too. */
+const healthColumns = [
+  { name: 'Healthy', type: 'string', jsonPath: '.status.conditions[?(@.type=="Healthy")].status' },
+  { name: 'Health', type: 'string', priority: 1, jsonPath: '.status.conditions[?(@.type=="Healthy")].message' },
+] as const;
 
 const accepted = 'conditions[?(@.type=="Accepted")].status';
 

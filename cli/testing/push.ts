@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import type { RestReport } from '../../contract/backend-rest.ts';
 import type { BudgetReport } from '../../contract/budget-report.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
@@ -46,6 +47,7 @@ export function follow(
   apply: (policy: GatewayPolicy) => void = () => {},
   waitFor: PolicyIntakeOptions['waitFor'] = async () => {},
   fullestBudgets: () => readonly BudgetReport[] = () => [],
+  resting: () => readonly RestReport[] = () => [],
 ): Sidecar {
   const applied: string[] = [];
   const used: Sidecar['used'] = [];
@@ -55,6 +57,7 @@ export function follow(
     caPath: join(folder, 'ca.crt'),
     programVersion: '0.1.0',
     fullestBudgets,
+    resting,
     folder,
     storeFolder: folder,
     useSharedStore: (config) => used.push(config),

@@ -43,6 +43,7 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     mayShareStore: true,
     sharedStore: undefined,
     budgets: [],
+    rests: [],
     configCheck:
       configCheck &&
       create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),

@@ -22,6 +22,7 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     refused: undefined,
     configCheck: undefined,
     budgets: [],
+    rests: [],
     readsSharedStore,
     mayShareStore: true,
     sharedStore,

@@ -38,6 +38,8 @@ export const MAX_ALERTS = 1_000;
 export const ALERTS_WINDOW_MS = 60_000;
 /** Budgets in a report of a sidecar; more are ignored. A sidecar sends fewer. */
 export const MAX_REPORTED_BUDGETS = 100;
+/** Rests in a report of a sidecar; more are ignored. A sidecar sends fewer. */
+export const MAX_REPORTED_RESTS = 400;
 /** As in the schema of policies. */
 export const MAX_KEYS_URL_CHARACTERS = 2048;
 /** A policy of 1,000 routes has about 1 MB. */

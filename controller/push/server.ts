@@ -275,10 +275,10 @@ class SidecarPushServer implements PushServer {
       },
       keysRequested: (url) => this.#options.keysRequested?.(url),
       alertRaised: (report, stored) => this.#options.alertRaised?.(report, fleet, stored),
-      budgetsReported: (budgets) => {
-        // No change of the configuration: who reads the budgets does so at intervals.
+      stateReported: (state) => {
+        // No change of the configuration: who reads these does so at intervals.
         if (sidecar !== undefined) {
-          sidecar.connected = { ...sidecar.connected, budgets };
+          sidecar.connected = { ...sidecar.connected, ...state };
         }
       },
       drop: () => this.#listener?.drop(peer),
@@ -291,7 +291,7 @@ class SidecarPushServer implements PushServer {
   #connect(pod: PodIdentity, fleet: string, stream: SidecarStream): KnownSidecar {
     const before = this.#sidecars.get(pod.podUid);
     clearTimeout(before?.leaving);
-    const connected = { ...nothingReported, ...before?.connected, pod, fleet };
+    const connected = { ...nothingReported, ...before?.connected, rests: [], pod, fleet };
     const sidecar: KnownSidecar = { connected, stream, leaving: undefined };
     this.#sidecars.set(pod.podUid, sidecar);
     before?.stream?.end(status.ABORTED, 'the sidecar has opened another stream');
@@ -341,6 +341,7 @@ const nothingReported = {
   refused: undefined,
   configCheck: undefined,
   budgets: [],
+  rests: [],
   readsSharedStore: false,
   mayShareStore: false,
   sharedStore: undefined,

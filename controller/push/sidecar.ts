@@ -3,6 +3,7 @@
  * one is sent, so that nothing queues for a slow sidecar.
  */
 import { status } from '@grpc/grpc-js';
+import { type RestReport, readRestReport } from '../../contract/backend-rest.ts';
 import {
   type BudgetReport,
   readBudgetReport,
@@ -25,6 +26,7 @@ import {
   MAX_KEY_REQUESTS,
   MAX_KEYS_URL_CHARACTERS,
   MAX_REPORTED_BUDGETS,
+  MAX_REPORTED_RESTS,
   MAX_STREAM_AGE_MS,
   STRANGER_LIFE_MS,
 } from './limits.ts';
@@ -43,6 +45,8 @@ export interface ConnectedSidecar {
   readonly configCheck: ConfigCheck | undefined;
   /** The budgets with the least left. */
   readonly budgets: readonly BudgetReport[];
+  /** Backends that it leaves out. */
+  readonly rests: readonly RestReport[];
   /** Whether its version can use a shared quota store. */
   readonly readsSharedStore: boolean;
   /** Whether its pod may have the password of the store. */
@@ -68,8 +72,8 @@ export interface SidecarHooks {
   readonly keysRequested: (url: string) => void;
   /** Called with each alert; `stored` tells the sidecar that it need not send it again. */
   readonly alertRaised: (report: ThresholdReport, stored: () => void) => void;
-  /** Called with the budgets that have the least left. */
-  readonly budgetsReported: (budgets: readonly BudgetReport[]) => void;
+  /** Called with the budgets that have the least left, or with the backends that are left out. */
+  readonly stateReported: (state: Partial<Pick<ConnectedSidecar, 'budgets' | 'rests'>>) => void;
   /** Closes the connection, for a peer that does not close it itself. */
   readonly drop: () => void;
 }
@@ -268,7 +272,12 @@ class FollowedSidecar implements SidecarStream {
         return;
       case 'fullestBudgets': {
         const budgets = message.value.budgets.slice(0, MAX_REPORTED_BUDGETS);
-        this.#hooks.budgetsReported(budgets.flatMap((each) => readBudgetReport(jsonOf(each)) ?? []));
+        this.#hooks.stateReported({ budgets: budgets.flatMap((each) => readBudgetReport(jsonOf(each)) ?? []) });
+        return;
+      }
+      case 'restingBackends': {
+        const rests = message.value.rests.slice(0, MAX_REPORTED_RESTS);
+        this.#hooks.stateReported({ rests: rests.flatMap((each) => readRestReport(jsonOf(each)) ?? []) });
         return;
       }
       case 'refetchKeys':

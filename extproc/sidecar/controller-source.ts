@@ -3,6 +3,7 @@
  * force.
  */
 import { dirname } from 'node:path';
+import type { RestReport } from '../../contract/backend-rest.ts';
 import type { BudgetReport } from '../../contract/budget-report.ts';
 import type { Log } from '../../runtime/log.ts';
 import { boundedKeyRequests } from '../policy/key-requests.ts';
@@ -23,6 +24,7 @@ export interface ControllerSourceOptions {
   readonly socketPath: string;
   readonly programVersion: string;
   readonly fullestBudgets: () => readonly BudgetReport[];
+  readonly resting: () => readonly RestReport[];
 }
 
 /** Resolves when the policy that was kept on disk, if any, is in force. */
@@ -31,8 +33,7 @@ export async function followControllerAt(
   sink: PolicySink,
   log: Log,
 ): Promise<PolicySource> {
-  const { controller, tokenPath, caPath, storeFolder, envoyAdmin, socketPath, programVersion, fullestBudgets } =
-    options;
+  const { controller, tokenPath, caPath, storeFolder, envoyAdmin, socketPath, programVersion } = options;
   const verifier =
     envoyAdmin &&
     startConfigVerifier({
@@ -46,7 +47,8 @@ export async function followControllerAt(
     tokenPath,
     caPath,
     programVersion,
-    fullestBudgets,
+    fullestBudgets: options.fullestBudgets,
+    resting: options.resting,
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
     storeFolder,

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { RestReport } from '../../contract/backend-rest.ts';
 import type { BudgetReport, ThresholdReport } from '../../contract/budget-report.ts';
 import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import { isOlder } from '../../contract/policy-version.ts';
@@ -22,6 +23,7 @@ import { Backoff } from './backoff.ts';
 import { BudgetOutbox } from './budget-outbox.ts';
 import type { ConfigCheckReport } from './config-verifier.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';
+import { RestOutbox } from './rest-outbox.ts';
 import { SharedStoreIntake, type SharedStoreIntakeOptions } from './shared-store-intake.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 
@@ -34,6 +36,8 @@ export interface FollowOptions extends PolicyIntakeOptions, SharedStoreIntakeOpt
   readonly programVersion: string;
   /** Returns the budgets with the least left, for the status of their policies. */
   readonly fullestBudgets: () => readonly BudgetReport[];
+  /** Returns what rests, for the status of backends. */
+  readonly resting: () => readonly RestReport[];
 }
 
 const wireStates = {
@@ -71,6 +75,7 @@ class ControllerFollower implements FollowedController {
   readonly #storeIntake: SharedStoreIntake;
   readonly #backoff = new Backoff();
   readonly #budgets: BudgetOutbox;
+  readonly #rests: RestOutbox;
   #refusal: { readonly version: string; readonly reason: string } | undefined;
   #check: ConfigCheckReport | undefined;
   #storeState: SharedStoreState = { state: 'unused', reason: '' };
@@ -93,6 +98,10 @@ class ControllerFollower implements FollowedController {
       fullest: options.fullestBudgets,
       sendAlert: (alert) => this.#sendIfOpen({ case: 'budgetAlerts', value: { alerts: [alert] } }),
       sendFullest: (budgets) => this.#sendIfOpen({ case: 'fullestBudgets', value: { budgets: [...budgets] } }),
+    });
+    this.#rests = new RestOutbox({
+      resting: options.resting,
+      send: (rests) => this.#sendIfOpen({ case: 'restingBackends', value: { rests: [...rests] } }),
     });
     this.begun = this.#storeIntake
       .restore()
@@ -132,6 +141,7 @@ class ControllerFollower implements FollowedController {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#budgets.close();
+    this.#rests.close();
     this.#stream?.close();
     await this.#intake.close();
   }
@@ -180,6 +190,7 @@ class ControllerFollower implements FollowedController {
     this.#sendConfigCheck();
     this.#sendStoreReport();
     this.#budgets.opened();
+    this.#rests.opened();
   }
 
   #storeHeard(store: SharedStore): void {

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLnAwoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAQgkKB21lc3NhZ2UiogEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSK3AQoRU2hhcmVkU3RvcmVSZXBvcnQSOwoFc3RhdGUYASABKA4yLC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlUmVwb3J0LlN0YXRlEg4KBnJlYXNvbhgCIAEoCSJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1VOVVNFRBABEhMKD1NUQVRFX0FWQUlMQUJMRRACEg4KClNUQVRFX0xPU1QQAyK/AQoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI4CgxzaGFyZWRfc3RvcmUYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlSAASNgoLYWxlcnRzX2tlcHQYAyABKAsyHy50YWxseWdhdGUucG9saWN5LnYxLkFsZXJ0c0tlcHRIAEIJCgdtZXNzYWdlIh0KCkFsZXJ0c0tlcHQSDwoHbnVtYmVycxgBIAMoBCI8CgtTaGFyZWRTdG9yZRINCgVlcG9jaBgBIAEoBBITCgZjb25maWcYAiABKAxIAIgBAUIJCgdfY29uZmlnIpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKpBAoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAEkAKEHJlc3RpbmdfYmFja2VuZHMYCSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLlJlc3RpbmdCYWNrZW5kc0gAQgkKB21lc3NhZ2UiogEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSK3AQoRU2hhcmVkU3RvcmVSZXBvcnQSOwoFc3RhdGUYASABKA4yLC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlUmVwb3J0LlN0YXRlEg4KBnJlYXNvbhgCIAEoCSJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1VOVVNFRBABEhMKD1NUQVRFX0FWQUlMQUJMRRACEg4KClNUQVRFX0xPU1QQAyIgCg9SZXN0aW5nQmFja2VuZHMSDQoFcmVzdHMYASADKAkivwEKEUNvbnRyb2xsZXJNZXNzYWdlEi0KBnBvbGljeRgBIAEoCzIbLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5SAASOAoMc2hhcmVkX3N0b3JlGAIgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZUgAEjYKC2FsZXJ0c19rZXB0GAMgASgLMh8udGFsbHlnYXRlLnBvbGljeS52MS5BbGVydHNLZXB0SABCCQoHbWVzc2FnZSIdCgpBbGVydHNLZXB0Eg8KB251bWJlcnMYASADKAQiPAoLU2hhcmVkU3RvcmUSDQoFZXBvY2gYASABKAQSEwoGY29uZmlnGAIgASgMSACIAQFCCQoHX2NvbmZpZyKUAQoGUG9saWN5EjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFAoHY29udGVudBgCIAEoDEgAiAEBEjMKB2NoYW5nZXMYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUNoYW5nZXNCCgoIX2NvbnRlbnQiYAoNUG9saWN5Q2hhbmdlcxIMCgRiYXNlGAEgASgJEjEKBnBpZWNlcxgCIAMoCzIhLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udGVudFBpZWNlEg4KBmRpZ2VzdBgDIAEoDCJXCgxDb250ZW50UGllY2USLgoEa2VwdBgBIAEoCzIeLnRhbGx5Z2F0ZS5wb2xpY3kudjEuTGluZVJhbmdlSAASDgoEdGV4dBgCIAEoDEgAQgcKBXBpZWNlIikKCUxpbmVSYW5nZRINCgVmaXJzdBgBIAEoDRINCgVjb3VudBgCIAEoDTJqCg1Qb2xpY3lTZXJ2aWNlElkKBkZvbGxvdxIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2lkZWNhck1lc3NhZ2UaJi50YWxseWdhdGUucG9saWN5LnYxLkNvbnRyb2xsZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -71,6 +71,12 @@ export type SidecarMessage = Message<"tallygate.policy.v1.SidecarMessage"> & {
      */
     value: SharedStoreReport;
     case: "sharedStoreReport";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.RestingBackends resting_backends = 9;
+     */
+    value: RestingBackends;
+    case: "restingBackends";
   } | { case: undefined; value?: undefined };
 };
 
@@ -437,6 +443,28 @@ export const SharedStoreReport_StateSchema: GenEnum<SharedStoreReport_State> = /
   enumDesc(file_tallygate_policy_v1_policy, 11, 0);
 
 /**
+ * Backends that the sidecar leaves out, when they have changed. Replaces those sent before; a new
+ * stream begins with none.
+ *
+ * @generated from message tallygate.policy.v1.RestingBackends
+ */
+export type RestingBackends = Message<"tallygate.policy.v1.RestingBackends"> & {
+  /**
+   * JSON, as contract/backend-rest.ts defines it.
+   *
+   * @generated from field: repeated string rests = 1;
+   */
+  rests: string[];
+};
+
+/**
+ * Describes the message tallygate.policy.v1.RestingBackends.
+ * Use `create(RestingBackendsSchema)` to create a new message.
+ */
+export const RestingBackendsSchema: GenMessage<RestingBackends> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 12);
+
+/**
  * @generated from message tallygate.policy.v1.ControllerMessage
  */
 export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage"> & {
@@ -469,7 +497,7 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 12);
+  messageDesc(file_tallygate_policy_v1_policy, 13);
 
 /**
  * The controller has stored these alerts, so that the next leader knows them, too.
@@ -488,7 +516,7 @@ export type AlertsKept = Message<"tallygate.policy.v1.AlertsKept"> & {
  * Use `create(AlertsKeptSchema)` to create a new message.
  */
 export const AlertsKeptSchema: GenMessage<AlertsKept> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 13);
+  messageDesc(file_tallygate_policy_v1_policy, 14);
 
 /**
  * How to reach the store in which all sidecars count together. Comes before the first policy of a
@@ -517,7 +545,7 @@ export type SharedStore = Message<"tallygate.policy.v1.SharedStore"> & {
  * Use `create(SharedStoreSchema)` to create a new message.
  */
 export const SharedStoreSchema: GenMessage<SharedStore> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 14);
+  messageDesc(file_tallygate_policy_v1_policy, 15);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -548,7 +576,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 15);
+  messageDesc(file_tallygate_policy_v1_policy, 16);
 
 /**
  * @generated from message tallygate.policy.v1.PolicyChanges
@@ -581,7 +609,7 @@ export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
  * Use `create(PolicyChangesSchema)` to create a new message.
  */
 export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 16);
+  messageDesc(file_tallygate_policy_v1_policy, 17);
 
 /**
  * @generated from message tallygate.policy.v1.ContentPiece
@@ -612,7 +640,7 @@ export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
  * Use `create(ContentPieceSchema)` to create a new message.
  */
 export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 17);
+  messageDesc(file_tallygate_policy_v1_policy, 18);
 
 /**
  * Lines of the content in force.
@@ -636,7 +664,7 @@ export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
  * Use `create(LineRangeSchema)` to create a new message.
  */
 export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 18);
+  messageDesc(file_tallygate_policy_v1_policy, 19);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
