@@ -12,7 +12,7 @@ import { OpenCallers } from './access/open-callers.ts';
 import { TokenVerifier } from './access/token-verifier.ts';
 import { failure } from './errors.ts';
 import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
-import { DetectorError } from './guard/external/external-detector.ts';
+import { ExternalDetectors } from './guard/external/external-detectors.ts';
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
@@ -64,6 +64,8 @@ export interface ExtprocOptions {
   readonly plainErrors?: boolean;
   /** Called with the `keysUrl` of an authenticator when a token names an unknown key. */
   readonly requestKeys?: (keysUrl: string) => void;
+  /** Returns the value of a secret for a detector of guardrails, by its id in the policy. */
+  readonly detectorSecret?: (id: string) => string | undefined;
   /** The store in which replicas count together; absent: this process counts for itself. */
   readonly sharedStore?: SharedStoreConfig | undefined;
   /** Called when the state of the shared store changes. */
@@ -264,11 +266,12 @@ function newSwitch(
 
 /** Returns what all sessions of the process share. */
 function newServices(
-  { finished, plainErrors = false, requestKeys = () => {}, log }: ExtprocOptions,
+  { finished, plainErrors = false, requestKeys = () => {}, detectorSecret = () => undefined, log }: ExtprocOptions,
   owned: Pick<SessionServices, 'policy' | 'store' | 'health' | 'broken' | 'now'>,
 ): SessionServices {
   const epoch = randomUUID();
   let requests = 0;
+  const detectors = new ExternalDetectors({ secret: detectorSecret, now: owned.now });
   return {
     ...owned,
     openCallers: new OpenCallers(),
@@ -284,9 +287,7 @@ function newServices(
     fault: (error) => log.error({ err: error }, 'internal error'),
     bodies: new Bodies({ now: owned.now }),
     openAttempts: new OpenAttempts(epoch),
-    analyze: async () => {
-      throw new DetectorError('unavailable', 'no service of guardrails is connected');
-    },
+    analyze: (...question) => detectors.analyze(...question),
     plainErrors,
   };
 }

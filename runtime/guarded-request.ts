@@ -4,7 +4,7 @@
  * its name resolves to; the connection goes to the address that was checked.
  */
 import { type LookupAddress, lookup } from 'node:dns';
-import { request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import { type Agent, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 
@@ -25,6 +25,8 @@ export interface GuardedRequest {
   readonly method: 'GET' | 'POST';
   readonly headers: OutgoingHttpHeaders;
   readonly body?: string;
+  /** Keeps connections open for later requests; absent: each request has its own connection. */
+  readonly agent?: Agent;
 }
 
 export function urlOf(text: string): URL {
@@ -37,7 +39,7 @@ export function urlOf(text: string): URL {
 /** Sends one request; follows no redirect. Rejects with the reason in plain words. */
 export async function guardedRequest(
   url: URL,
-  { method, headers, body }: GuardedRequest,
+  { method, headers, body, agent }: GuardedRequest,
   guard: DestinationGuard,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
@@ -54,7 +56,7 @@ export async function guardedRequest(
     throw new Error(refusedText(host, refusal));
   }
   const options: RequestOptions = {
-    agent: false,
+    agent: agent ?? false,
     method,
     headers: { 'accept-encoding': 'identity', 'user-agent': 'tallygate', ...headers },
     lookup: guardedLookup(guard),
