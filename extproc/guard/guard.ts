@@ -85,6 +85,17 @@ export class RequestGuard {
     return restores || this.rules.some(({ phases }) => phases.has(phase));
   }
 
+  /** Whether a response may have to be changed, beside being looked at. */
+  get changesResponses(): boolean {
+    const changes = ({ phases, action }: GuardRule) => phases.has('response') && action.type !== 'Monitor';
+    return this.#restorable.size > 0 || this.rules.some(changes);
+  }
+
+  /** Whether a response that cannot be read must not pass. */
+  get closesResponses(): boolean {
+    return this.rules.some(({ phases, onFailure }) => phases.has('response') && onFailure === 'Closed');
+  }
+
   rulesFor(phase: GuardPhase, scope: GuardScope): readonly GuardRule[] {
     const key = `${phase} ${scope}`;
     let rules = this.#selected.get(key);

@@ -13,10 +13,11 @@ import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
+import { responseGuard } from './response-guard.ts';
 import { newTextSample, sampleOf } from './sample.ts';
 import type { Forwarded, SessionContext } from './state.ts';
 
-type ResponseParts = Pick<SessionContext, 'newMeter' | 'newStage'>;
+type ResponseParts = Pick<SessionContext, 'newMeter'>;
 
 export function forward(admission: Admission, parts: ResponseParts, nowMs: number, out: Action[]): Forwarded {
   const { request, prepared } = admission;
@@ -83,7 +84,7 @@ function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: Res
     inputTokens: () => prepared.input.likely(),
     hasOutput: facts.hasOutput,
     streamed: facts.stream,
-    stage: parts.newStage?.(),
+    guard: responseGuard(admission),
     mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
   };
   return {

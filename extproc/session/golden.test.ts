@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { parse, parseAllDocuments, stringify } from 'yaml';
+import { type GuardrailRule, guardrailScopes } from '../../contract/guardrails.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { TokenVerifier } from '../access/token-verifier.ts';
 import type { HeaderList } from '../exchange.ts';
@@ -22,7 +23,6 @@ import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { FirstTokenTimes } from './first-token-times.ts';
 import type { Action, ActionOf, SessionEvent } from './protocol.ts';
-import { WordStage, type WordStageOptions } from './response/testing.ts';
 import { Session } from './session.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 12);
@@ -56,9 +56,14 @@ interface Case {
   readonly extensionsWait?: boolean;
   /** The response is in the sample whose counts are compared. */
   readonly compares?: boolean;
-  /** A stage looks at the response before the client gets it. */
-  readonly stage?: WordStageOptions;
+  /** Guardrails look at the response before the client gets it. */
+  readonly guardrails?: readonly GoldenRule[];
   readonly steps: readonly Step[];
+}
+
+interface GoldenRule {
+  readonly expression: string;
+  readonly action: 'Block' | 'Mask';
 }
 
 const folder = new URL('./testdata/', import.meta.url);
@@ -78,9 +83,44 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'
   });
 }
 
+/** Adds the guardrails of a case to all rules. */
+function guarded(policy: Case['policy'], { guardrails }: Case): Case['policy'] {
+  if (guardrails === undefined) {
+    return policy;
+  }
+  const rules = guardrails.map(
+    ({ expression, action }, place): GuardrailRule => ({
+      name: `rule-${place}`,
+      phases: ['Response'],
+      scope: guardrailScopes,
+      detector: { type: 'Pattern', expressions: [expression] },
+      action:
+        action === 'Block'
+          ? { type: 'Block', message: 'Not here.' }
+          : { type: 'Mask', placeholder: '<{index}>', restore: false },
+      onFailure: 'Closed',
+      timeoutMs: 100,
+      onUnmaskable: 'Block',
+    }),
+  );
+  const holdBack = { bytes: 65_536, ms: 2000 };
+  return {
+    ...policy,
+    guardrailPolicies: [{ name: 'default/guard', rules, exempt: [], holdBack }],
+    virtualHosts: policy.virtualHosts.map((host) => ({
+      ...host,
+      rules: host.rules.map((rule) => ({ ...rule, guardrails: ['default/guard'] })),
+    })),
+  };
+}
+
 function replay(given: Case): readonly object[] {
   let nowMs = START_MS;
-  const policy = compilePolicy({ formatVersion: 6, version: 'golden', ...base, ...given.policy });
+  const policy = compilePolicy({
+    formatVersion: 6,
+    version: 'golden',
+    ...guarded({ ...base, ...given.policy }, given),
+  });
   const { store } = openQuotaStore({ nowMs: () => nowMs });
   const session = new Session({
     policy,
@@ -92,7 +132,6 @@ function replay(given: Case): readonly object[] {
     newId: () => 'id',
     estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
-    newStage: () => given.stage && new WordStage(given.stage),
     compares: () => given.compares === true,
     plainErrors: false,
   });

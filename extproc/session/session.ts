@@ -33,6 +33,7 @@ import type { Forwarded, SessionContext, SessionState } from './state.ts';
 
 const bodyComplete: BodyComplete = { type: 'body-complete' };
 const cancelExtension: Action = { type: 'cancel' };
+const stopInspection: Action = { type: 'stop-inspection' };
 
 export class Session {
   readonly #context: SessionContext;
@@ -113,11 +114,16 @@ export class Session {
         return uploadTooSlow;
       case 'tokens-verified':
       case 'counted':
-      case 'inspected':
       case 'analyzed':
       case 'reserved':
       case 'quotas-read':
         return this.#resume(event, nowMs, out);
+      case 'inspected':
+        if (this.#state.phase === 'admitting') {
+          return this.#resume(event, nowMs, out);
+        }
+        this.#respond(event, nowMs, out);
+        return undefined;
       case 'response-headers':
         this.#responseHeaders(event, nowMs, out);
         return undefined;
@@ -341,6 +347,9 @@ export class Session {
     this.#admission.cancel(out);
     if (response?.blocked) {
       out.push(cancelExtension);
+    }
+    if (response !== undefined && this.#admission.guard !== undefined) {
+      out.push(stopInspection);
     }
     if (response?.firstTokenMs === undefined) {
       this.#rest(brokenAttempt(this.#forwarded?.context.failover, interruption), out);

@@ -6,14 +6,11 @@ import type { PreparedRequest, RequestContext } from './request.ts';
 import type { ResponseContext, ResponseHandler } from './response/handler.ts';
 import type { Lease } from './response/lease.ts';
 import type { ResponseHead } from './response/open.ts';
-import type { ResponseStage } from './response/stage.ts';
 
 export interface SessionContext extends RequestContext, AdmissionContext {
   /** Whether a response that ends now is in the sample whose counts are compared. */
   readonly compares: (nowMs: number) => boolean;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
-  /** Returns a stage that looks at a metered response before the client gets it. */
-  readonly newStage?: () => ResponseStage | undefined;
 }
 
 /** The request arrives, or a step of admission waits. */

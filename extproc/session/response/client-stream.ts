@@ -4,8 +4,8 @@
  */
 import type { Failure } from '../../errors.ts';
 import type { EventFacts, StreamWriter } from '../../providers/adapter.ts';
-import type { EventSplitter } from '../../sse/events.ts';
 import type { Usage } from '../../usage.ts';
+import { type EventPart, type ResponseGuard, StreamGuard } from './stream-guard.ts';
 
 /** Takes events in order, each as soon as its lease covers it. */
 export interface EventSink {
@@ -15,12 +15,12 @@ export interface EventSink {
   flush(): void;
 }
 
-export type EventPart = EventSplitter['part'];
-
 const BLANK_LINE = Buffer.from('\n\n');
 
 export class ClientStream implements EventSink {
   readonly #writer: StreamWriter;
+  /** Present where guardrails look at what the client gets. */
+  readonly #guard: StreamGuard | undefined;
   #pieces: Uint8Array[] = [];
   /** Between the parts of a long event. */
   #inEvent = false;
@@ -30,8 +30,9 @@ export class ClientStream implements EventSink {
   #passingFrom = 0;
   #passingTo = 0;
 
-  constructor(writer: StreamWriter) {
+  constructor(writer: StreamWriter, guard?: ResponseGuard) {
     this.#writer = writer;
+    this.#guard = guard && new StreamGuard(guard, (bytes, start, end) => this.#pass(bytes, start, end));
   }
 
   event(bytes: Uint8Array, start: number, end: number, part: EventPart, facts: EventFacts): void {
@@ -41,8 +42,12 @@ export class ClientStream implements EventSink {
     }
     this.#inEvent = part === 'begun';
     const verdict = this.#inEvent ? 'pass' : writer.write(bytes, start, end, facts);
-    if (verdict === 'pass' && this.#passing === bytes && this.#passingTo === start) {
-      this.#passingTo = end;
+    if (verdict === 'pass') {
+      if (this.#guard === undefined) {
+        this.#pass(bytes, start, end);
+      } else {
+        this.#guard.event(bytes, start, end, part);
+      }
       return;
     }
     if (verdict === 'replace' && writer.converts) {
@@ -50,46 +55,52 @@ export class ClientStream implements EventSink {
       return;
     }
     this.flush();
-    if (verdict === 'pass') {
-      this.#passing = bytes;
-      this.#passingFrom = start;
-      this.#passingTo = end;
-    } else if (verdict === 'replace') {
-      this.#pieces.push(writer.replacement);
+    if (verdict === 'replace') {
+      this.#write(writer.replacement, part);
     }
   }
 
   flush(): void {
+    if (this.#isConverted) {
+      this.#isConverted = false;
+      this.#write(this.#writer.replacement, 'none');
+    }
     const passing = this.#passing;
     this.#passing = undefined;
     if (passing !== undefined) {
       this.#pieces.push(passing.subarray(this.#passingFrom, this.#passingTo));
-    }
-    if (this.#isConverted) {
-      this.#isConverted = false;
-      this.#pieces.push(this.#writer.replacement);
     }
   }
 
   /** Ends the stream as the client API defines where the output reaches its bound. */
   truncate(usage: Usage): void {
     this.#endEvent();
-    this.#pieces.push(this.#writer.truncate(usage));
+    this.#finish(this.#writer.truncate(usage));
   }
 
   /** Adds what the client lacks of a stream that the provider has ended. */
   end(): void {
     this.flush();
-    const rest = this.#writer.end?.();
-    if (rest !== undefined && rest.length > 0) {
-      this.#pieces.push(rest);
-    }
+    this.#finish(this.#writer.end?.() ?? NOTHING);
   }
 
   /** Ends the stream with an error event. */
   fail(problem: Failure): void {
+    this.#finish(NOTHING);
     this.#endEvent();
     this.#pieces.push(this.#writer.fail(problem));
+  }
+
+  /** Ends a stream that a guardrail has blocked, as the client API defines for this. */
+  block(usage: Usage): void {
+    this.flush();
+    this.#guard!.ending(this.#writer.truncate(usage));
+    this.flush();
+  }
+
+  /** Tells what the guardrails say about the stream so far. */
+  guarded(nowMs: number): Failure | undefined {
+    return this.#guard?.problem(nowMs);
   }
 
   /** Returns what is to be sent now, partly as views of the bytes that were read last. */
@@ -101,12 +112,48 @@ export class ClientStream implements EventSink {
     return pieces;
   }
 
+  /** Sends an event that passes unchanged. */
+  #pass(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#passing === bytes && this.#passingTo === start) {
+      this.#passingTo = end;
+      return;
+    }
+    const passing = this.#passing;
+    if (passing !== undefined) {
+      this.#pieces.push(passing.subarray(this.#passingFrom, this.#passingTo));
+    }
+    this.#passing = bytes;
+    this.#passingFrom = start;
+    this.#passingTo = end;
+  }
+
+  /** Sends bytes of the writer: events, or the end of a long one. */
+  #write(bytes: Uint8Array, part: EventPart): void {
+    if (this.#guard === undefined) {
+      this.#pieces.push(bytes);
+    } else {
+      this.#guard.written(bytes, part);
+    }
+  }
+
+  /** Sends the last events; nothing follows. */
+  #finish(bytes: Uint8Array): void {
+    if (this.#guard !== undefined) {
+      this.#guard.finish(bytes);
+      this.flush();
+    } else if (bytes.length > 0) {
+      this.#pieces.push(bytes);
+    }
+  }
+
   /** Ends a long event between its parts, so that another event can follow. */
   #endEvent(): void {
     this.flush();
-    if (this.#inEvent) {
+    if (this.#inEvent && this.#guard === undefined) {
       this.#pieces.push(BLANK_LINE);
     }
     this.#inEvent = false;
   }
 }
+
+const NOTHING = new Uint8Array(0);

@@ -7,8 +7,9 @@ import { type Failure, failure, isFailure } from '../../errors.ts';
 import type { ResponseConversion } from '../../providers/adapter.ts';
 import type { Action } from '../protocol.ts';
 import type { MeteredContext } from './handler.ts';
+import { KeptDocument } from './kept-document.ts';
 import type { IncomingBody } from './metered.ts';
-import { UnaryResponse } from './unary.ts';
+import { guardedStream } from './stream-guard.ts';
 
 /** More than any answer with tool calls; answers with images are not converted. */
 const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
@@ -18,68 +19,45 @@ const documentTooLong = failure(
   'The response of the provider exceeds 16 MB and cannot be converted. Ask for shorter output.',
 );
 
-export class ConvertedDocument extends UnaryResponse {
+export class ConvertedDocument extends KeptDocument {
+  protected override readonly maxBytes = MAX_DOCUMENT_BYTES;
   readonly #conversion: ResponseConversion;
-  #kept: Uint8Array[] = [];
-  #keptBytes = 0;
 
   constructor(context: MeteredContext, incoming: IncomingBody, conversion: ResponseConversion) {
     super(context, incoming);
     this.#conversion = conversion;
   }
 
-  protected override relay(bytes: Uint8Array, last: boolean, nowMs: number, out: Action[]): void {
-    if (bytes.length > 0 && this.incoming.firstTokenMs === undefined) {
-      this.incoming.firstTokenMs = nowMs;
-      out.push({ type: 'stop-timer' });
-    }
-    this.#keptBytes += bytes.length;
-    if (this.#keptBytes > MAX_DOCUMENT_BYTES) {
-      this.fail(documentTooLong, out);
+  protected override whole(document: Uint8Array, out: Action[]): void {
+    const { streamed, guard } = this.context;
+    if (!streamed) {
+      const converted = this.#conversion.document(document);
+      if (isFailure(converted)) {
+        this.fail(converted, out);
+      } else {
+        this.examine(converted, out);
+      }
       return;
     }
-    this.#kept.push(Buffer.from(bytes));
-    if (last) {
-      this.#send(out);
+    const stream = this.#conversion.streamOf(document);
+    if (guard === undefined) {
+      this.deliver(stream, out);
+      return;
+    }
+    const { bytes, problem, ends } = guardedStream(guard, stream);
+    if (problem === undefined || ends) {
+      this.failure = problem;
+      this.deliver(bytes, out);
+    } else {
+      this.fail(problem, out);
     }
   }
 
-  #send(out: Action[]): void {
-    const whole = Buffer.concat(this.#kept);
-    this.#kept = [];
-    if (this.context.streamed) {
-      this.#end(this.#conversion.streamOf(whole), out);
-      return;
-    }
-    const document = this.#conversion.document(whole);
-    if (isFailure(document)) {
-      this.fail(document, out);
-      return;
-    }
-    const { heldHeaders } = this.incoming;
-    this.incoming.heldHeaders = undefined;
-    if (heldHeaders !== undefined) {
-      out.push(heldHeaders);
-    }
-    this.#end(document, out);
+  protected override tooLong(out: Action[]): void {
+    this.fail(documentTooLong, out);
   }
 
-  override fail(problem: Failure, out: Action[]): void {
-    if (this.ended || this.refused !== undefined) {
-      return;
-    }
-    if (!this.context.streamed) {
-      this.refused = problem;
-      return;
-    }
-    this.failure = problem;
-    this.#end(this.context.adapter.writer.fail(problem), out);
-  }
-
-  /** Trailers of the provider are dropped: they may describe its body. */
-  #end(bytes: Uint8Array, out: Action[]): void {
-    this.#kept = [];
-    this.ended = true;
-    out.push({ type: 'response-body', bytes, endOfStream: true });
+  protected override failed(problem: Failure): Uint8Array {
+    return this.context.streamed ? this.context.adapter.writer.fail(problem) : super.failed(problem);
   }
 }

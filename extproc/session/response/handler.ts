@@ -13,7 +13,7 @@ import type { Action, EventOf } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import type { ResponseEvidence } from './evidence.ts';
 import type { Lease } from './lease.ts';
-import type { ResponseStage } from './stage.ts';
+import type { ResponseGuard } from './stream-guard.ts';
 
 export interface ResponseContext {
   readonly dialect: Dialect;
@@ -38,14 +38,14 @@ export interface MeteredContext {
   readonly hasOutput: boolean;
   /** The client asked for a stream. */
   readonly streamed: boolean;
-  /** Absent: nothing waits. */
-  readonly stage: ResponseStage | undefined;
+  /** Present where guardrails look at the response before the client gets it. */
+  readonly guard: ResponseGuard | undefined;
   /** Reports whether a response in an encoding that we cannot read may pass. */
   readonly mayPassUnread: (encoding: string) => boolean;
 }
 
 export type ResponseBodyEvent = EventOf<
-  'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended'
+  'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended' | 'inspected'
 >;
 
 export interface ResponseHandler {

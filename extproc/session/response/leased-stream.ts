@@ -9,9 +9,9 @@ import type { CountingWork, Holder } from '../../quota/store.ts';
 import { newAwsEventSplitter } from '../../sse/aws-event-stream.ts';
 import { type EventSplitter, newEventSplitter } from '../../sse/events.ts';
 import type { Meter } from '../../tokens/meter.ts';
-import type { EventPart, EventSink } from './client-stream.ts';
+import type { EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN } from './evidence.ts';
-import { type ResponseStage, textFor } from './stage.ts';
+import type { EventPart } from './stream-guard.ts';
 
 /**
  * Text of one event beyond this is estimated by its bytes, so that tokenizing it cannot block the
@@ -41,7 +41,6 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   readonly #reader: EventReader;
   readonly #meter: Meter;
   readonly #sink: EventSink;
-  readonly #text: TextSink;
   readonly #splitter: EventSplitter;
   #estimated = 0;
   #counted = 0;
@@ -56,14 +55,12 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     meter: Meter,
     leased: number,
     sink: EventSink,
-    stage?: ResponseStage,
   ) {
     this.#reader = reader;
     this.#splitter = splitters[framing]();
     this.#meter = meter;
     this.leasedTokens = leased;
     this.#sink = sink;
-    this.#text = textFor(this, stage);
   }
 
   /**
@@ -166,8 +163,8 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     this.#inLong = part === 'begun';
     const facts =
       part === 'none'
-        ? reader.read(bytes, start, end, this.#text)
-        : reader.readPart(bytes, start, end, part === 'last', this.#text);
+        ? reader.read(bytes, start, end, this)
+        : reader.readPart(bytes, start, end, part === 'last', this);
     if (this.#isCovered()) {
       this.#sink.event(bytes, start, end, part, facts);
       return true;

@@ -5,7 +5,7 @@
 import type { Failure } from '../../errors.ts';
 import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import type { ResponseEvidence } from './evidence.ts';
-import { brokenEncoding } from './form.ts';
+import { brokenEncoding, type ResponseForm } from './form.ts';
 import type { MeteredContext, ResponseBodyEvent, ResponseHandler } from './handler.ts';
 
 /** The body as it arrives. It outlives the handler that waits for the first bytes. */
@@ -15,6 +15,8 @@ export class IncomingBody {
    * truncated and edited. Otherwise they pass as they arrive and are read beside that.
    */
   readonly relayed: boolean;
+  /** What the response is if its first bytes do not tell. */
+  readonly expected: ResponseForm;
   /** Decompressed bytes are still to come. */
   inflating: boolean;
   bytes = 0;
@@ -26,8 +28,9 @@ export class IncomingBody {
   /** The body is not what its content-encoding says. */
   undecodable = false;
 
-  constructor(relayed: boolean, inflating: boolean) {
+  constructor(relayed: boolean, inflating: boolean, expected: ResponseForm = relayed ? 'stream' : 'unary') {
     this.relayed = relayed;
+    this.expected = expected;
     this.inflating = inflating;
   }
 
@@ -82,6 +85,8 @@ export abstract class MeteredResponse implements ResponseHandler {
         return this.#inflateEnd(event.error, nowMs, out);
       case 'extended':
         this.extended(event.tokens, nowMs, out);
+        return this;
+      case 'inspected':
         return this;
       default:
         throw new Error(`unknown event ${(event satisfies never as ResponseBodyEvent).type}`);

@@ -15,7 +15,6 @@ import { hideConvertedProvider, hideFromClient } from '../hidden-headers.ts';
 import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
 import { AwaitedToken } from './awaited-token.ts';
-import { BufferedResponse } from './buffered.ts';
 import { ConvertedErrorResponse } from './converted-error.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
 import type { MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
@@ -72,7 +71,9 @@ export function openResponse(
   if (conversion !== undefined && (!readable || endOfStream)) {
     return openConvertedError(context, metered!, event, { head, failed }, nowMs, out);
   }
-  const relayed = readable && (metered.streamed || isEventStream(contentType) || conversion !== undefined);
+  const guard = metered?.guard;
+  const isStream = readable && (metered.streamed || isEventStream(contentType));
+  const relayed = isStream || (readable && (conversion !== undefined || guard !== undefined));
   const inflating = readable && encoding !== '';
   if (inflating) {
     out.push({ type: 'inflate', encoding });
@@ -94,16 +95,14 @@ export function openResponse(
     out.push(action);
     return { head, handler: unread(context, { ended: endOfStream, unreadable }), failed };
   }
-  const incoming = new IncomingBody(relayed, inflating);
+  const expected = isStream || conversion !== undefined ? 'stream' : 'unary';
+  const incoming = new IncomingBody(relayed, inflating, expected);
   const handler = new UndecidedResponse(metered, incoming);
   handler.ended = endOfStream;
-  const { stage } = metered;
-  if (conversion !== undefined && stage === undefined && !metered.streamed) {
+  const waits = (conversion !== undefined && !metered.streamed) || (guard !== undefined && !isStream);
+  if (waits && !endOfStream) {
     incoming.heldHeaders = action;
     return { head, handler, failed };
-  }
-  if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
-    return { head, handler: new BufferedResponse(stage, handler, incoming, action), failed };
   }
   if (relayed && !endOfStream && awaitsToken(context.failover)) {
     return { head, handler: new AwaitedToken(handler, action), failed };
@@ -157,9 +156,9 @@ function convertHeaders(
   hideConvertedProvider(headers, remove);
 }
 
-/** Where a stage is present, it decides too whether a response that it cannot read may pass. */
-function mayPassUnread({ stage, mayPassUnread: mayPass }: MeteredContext, encoding: string): boolean {
-  return (stage === undefined || stage.withoutVerdict === 'release') && mayPass(encoding);
+/** Guardrails decide too whether a response that they cannot read may pass. */
+function mayPassUnread({ guard, mayPassUnread: mayPass }: MeteredContext, encoding: string): boolean {
+  return mayPass(encoding) && guard?.unexamined('unreadable_response') === undefined;
 }
 
 function unread({ metered }: ResponseContext, options: PassthroughOptions): PassthroughResponse {

@@ -10,7 +10,6 @@ import type { Action } from '../protocol.ts';
 import { ClientStream, type EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
-import { HoldBack } from './hold-back.ts';
 import { LeasedStream } from './leased-stream.ts';
 import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
 
@@ -36,8 +35,6 @@ export class StreamedResponse extends MeteredResponse {
   readonly #stream: LeasedStream;
   /** Absent where the bytes pass as they arrive. */
   readonly #client: ClientStream | undefined;
-  /** Present where a stage looks at the events before the client gets them. */
-  readonly #holdBack: HoldBack | undefined;
   #truncated = false;
   #blockedAtMs = 0;
   /** Total wait for extensions, and the last wait if it was in vain. */
@@ -48,14 +45,12 @@ export class StreamedResponse extends MeteredResponse {
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
-    const { adapter, newMeter, lease, stage } = context;
+    const { adapter, newMeter, lease, guard } = context;
     const { relayed } = incoming;
     const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
-    const client = relayed ? new ClientStream(adapter.writer) : undefined;
+    const client = relayed ? new ClientStream(adapter.writer, guard) : undefined;
     this.#client = client;
-    this.#holdBack = client && stage && new HoldBack(stage, client);
-    const sink = this.#holdBack ?? client ?? NO_CLIENT;
-    this.#stream = new LeasedStream(adapter, newMeter(), leasedTokens, sink, stage);
+    this.#stream = new LeasedStream(adapter, newMeter(), leasedTokens, client ?? NO_CLIENT);
     if (relayed) {
       lease?.attach(this.#stream);
     }
@@ -83,6 +78,7 @@ export class StreamedResponse extends MeteredResponse {
       }
       return;
     }
+    this.#client!.guarded(nowMs);
     const withinLease = this.#stream.push(bytes);
     if (this.#stream.sawText && this.incoming.firstTokenMs === undefined) {
       this.incoming.firstTokenMs = nowMs;
@@ -95,24 +91,28 @@ export class StreamedResponse extends MeteredResponse {
     const stream = this.#stream;
     const last = this.incoming.complete && this.#deferred.length === 0;
     const isCovered = withinLease && (!last || stream.overflowed || stream.finish());
-    const complete = isCovered && last && !stream.overflowed;
-    const problem = complete ? this.#holdBack?.end() : this.#holdBack?.failure;
+    const problem = this.#client!.guarded(nowMs);
     if (problem !== undefined) {
-      this.fail(problem, out);
+      this.#stopped(problem, out);
     } else if (!isCovered) {
       this.#askForExtension(nowMs, out);
     } else if (stream.overflowed) {
       this.fail(eventTooLong, out);
     } else if (last) {
-      this.#end(out);
+      this.#end(nowMs, out);
     } else {
       this.#release(false, out);
     }
   }
 
-  #end(out: Action[]): void {
+  #end(nowMs: number, out: Action[]): void {
     const { hasTrailers } = this.incoming;
     this.#client!.end();
+    const problem = this.#client!.guarded(nowMs);
+    if (problem !== undefined) {
+      this.#stopped(problem, out);
+      return;
+    }
     this.#release(!hasTrailers, out);
     if (hasTrailers) {
       out.push({ type: 'response-trailers' });
@@ -145,7 +145,7 @@ export class StreamedResponse extends MeteredResponse {
     this.#waitedMs += waitedMs;
     if (tokens < this.#stream.needed) {
       this.#waitedInVainMs = waitedMs;
-      this.#truncate(tokens, out);
+      this.#truncate(tokens, nowMs, out);
       return;
     }
     this.#afterPush(this.#stream.extend(tokens), nowMs, out);
@@ -154,16 +154,27 @@ export class StreamedResponse extends MeteredResponse {
     }
   }
 
-  #truncate(tokens: number, out: Action[]): void {
+  #truncate(tokens: number, nowMs: number, out: Action[]): void {
     this.#stream.endLease(tokens);
-    const problem = this.#holdBack?.end();
+    this.#client!.truncate(this.#usageSoFar(this.#stream.outputTokens()));
+    const problem = this.#client!.guarded(nowMs);
     if (problem !== undefined) {
+      this.#stopped(problem, out);
+      return;
+    }
+    this.#endEarly(out);
+    this.#truncated = true;
+  }
+
+  /** Guardrails end the stream: they block it, or it cannot be examined. */
+  #stopped(problem: Failure, out: Action[]): void {
+    if (this.context.guard?.guard.block === undefined) {
       this.fail(problem, out);
       return;
     }
-    this.#client!.truncate(this.#usageSoFar(this.#stream.outputTokens()));
+    this.failure = problem;
+    this.#client!.block(this.#usageSoFar(this.#stream.outputTokens()));
     this.#endEarly(out);
-    this.#truncated = true;
   }
 
   fail(problem: Failure, out: Action[]): void {

@@ -3,22 +3,20 @@
  * stream, before them.
  */
 import type { Failure } from '../../errors.ts';
-import type { TextSink } from '../../json/text-sink.ts';
 import type { Action } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
 import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
-import { textFor } from './stage.ts';
 
 export class UnaryResponse extends MeteredResponse {
   readonly #sample: TextSample;
-  readonly #sink: TextSink;
+  /** The document has arrived, and the client does not have it yet. */
+  protected busy = false;
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
     this.#sample = context.newSample();
-    this.#sink = textFor(this.#sample, context.stage);
     // A document that the client has been promised to the end cannot be truncated, whatever its
     // lease.
     if (context.lease !== undefined) {
@@ -29,13 +27,13 @@ export class UnaryResponse extends MeteredResponse {
   read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
     const { incoming } = this;
     if (bytes.length > 0) {
-      this.context.adapter.unary.push(bytes, this.#sink);
+      this.context.adapter.unary.push(bytes, this.#sample);
     }
     const last = incoming.complete;
     if (incoming.relayed) {
       this.relay(bytes, last, nowMs, out);
     }
-    this.ended ||= last;
+    this.ended ||= last && !this.busy;
     return this;
   }
 

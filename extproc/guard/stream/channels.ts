@@ -1,0 +1,125 @@
+/** The channels of a response: which texts are still open, and what happens once a rule blocks. */
+import type { RequestGuard } from '../guard.ts';
+import type { ResponseText, ResponseTexts } from '../text/responses/response-texts.ts';
+import { ChannelText } from './channel-text.ts';
+import type { HeldText } from './held-text.ts';
+
+interface OpenChannel {
+  readonly channel: ChannelText;
+  readonly choice: string;
+  /** The text went on after it had been released as if it was over. */
+  resumed: boolean;
+  released: boolean;
+}
+
+/** A response has a few channels a choice; a hostile one may name any number. */
+const MAX_CHANNELS = 4096;
+
+export class Channels {
+  readonly #guard: RequestGuard;
+  readonly #open = new Map<string, OpenChannel>();
+
+  constructor(guard: RequestGuard) {
+    this.#guard = guard;
+  }
+
+  /** Adds the texts of an event or a document. Yields the units of each step. */
+  *take(held: HeldText, texts: ResponseTexts): Generator<number, void> {
+    for (const text of texts.texts) {
+      yield* text.whole ? this.#takeWhole(held, text) : this.#takePart(held, text);
+      if (this.#guard.block !== undefined) {
+        return;
+      }
+    }
+    this.#end(texts);
+  }
+
+  /** Decides everything: nothing follows. */
+  end(): void {
+    for (const { channel } of this.#open.values()) {
+      if (this.#guard.block === undefined) {
+        channel.end();
+      }
+    }
+    if (this.#guard.block === undefined) {
+      this.#open.clear();
+    }
+  }
+
+  /** Removes all text that is not decided. */
+  drop(): void {
+    for (const { channel } of this.#open.values()) {
+      channel.drop();
+    }
+    this.#open.clear();
+  }
+
+  /** Releases what this event waits for. */
+  release(held: HeldText): void {
+    for (const open of this.#open.values()) {
+      if (open.channel.oldest === held && this.#guard.block === undefined) {
+        open.channel.release();
+      }
+    }
+  }
+
+  *#takeWhole(held: HeldText, text: ResponseText): Generator<number, void> {
+    const channel = new ChannelText(text, this.#guard);
+    if (channel.isFree) {
+      return;
+    }
+    yield* channel.append(held, text);
+    if (this.#guard.block === undefined) {
+      channel.end();
+    }
+    if (this.#guard.block !== undefined) {
+      channel.drop();
+    }
+  }
+
+  *#takePart(held: HeldText, text: ResponseText): Generator<number, void> {
+    let open = this.#open.get(text.channel);
+    if (open === undefined) {
+      if (this.#open.size >= MAX_CHANNELS) {
+        yield* this.#takeWhole(held, text);
+        return;
+      }
+      open = { channel: new ChannelText(text, this.#guard), choice: text.choice, resumed: false, released: false };
+      this.#open.set(text.channel, open);
+    }
+    if (open.channel.isFree) {
+      return;
+    }
+    open.resumed ||= open.released;
+    this.#releaseOthers(text);
+    yield* open.channel.append(held, text);
+  }
+
+  /**
+   * A model that begins to write for another purpose has finished what it wrote before, but not all
+   * APIs say so. What goes on nevertheless is not released early again.
+   */
+  #releaseOthers({ choice, scope }: ResponseText): void {
+    for (const open of this.#open.values()) {
+      const { channel } = open;
+      if (open.choice === choice && channel.kind.scope !== scope && !channel.isDecided && !open.resumed) {
+        open.released = true;
+        channel.release();
+      }
+    }
+  }
+
+  #end({ endedChannel, endedChoices, endsAll }: ResponseTexts): void {
+    if (endedChannel === undefined && endedChoices.length === 0 && !endsAll) {
+      return;
+    }
+    for (const [name, open] of this.#open) {
+      if ((endsAll || name === endedChannel || endedChoices.includes(open.choice)) && this.#guard.block === undefined) {
+        open.channel.end();
+        if (this.#guard.block === undefined) {
+          this.#open.delete(name);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * Finds all text in a response: in a whole document, or in an event of a stream, of any client API.
+ * Every string is text unless its member is known to be none.
+ */
+import type { Splice } from '../../../json/splice.ts';
+import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
+import { endedChannel, type ResponseObject, type ResponseTextUse, textUse } from './response-object.ts';
+
+/** A string of the response that is text: the contents between its quotes. */
+export interface ResponseText extends ResponseTextUse {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface FoundText {
+  readonly start: number;
+  readonly end: number;
+  readonly object: ResponseObject;
+  readonly key: string;
+}
+
+/** Reasons to finish, and what the client gets in their place where the response is blocked. */
+const finishes: Readonly<Record<string, string>> = {
+  finish_reason: 'content_filter',
+  finishReason: 'SAFETY',
+  stop_reason: 'refusal',
+};
+
+/** Details that spell the text again, token by token. */
+const spelledMembers: Readonly<Record<string, string>> = {
+  logprobs: 'null',
+  logprobsResult: 'null',
+  top_tokens: '[]',
+};
+
+/** Bytes that are read without a pause. */
+const SLICE_BYTES = 16 * 1024;
+
+/** Each takes about 100 bytes of memory. */
+const MAX_STRINGS = 200_000;
+
+export class ResponseTexts implements JsonVisitor {
+  /** In the order of the document. */
+  readonly texts: ResponseText[] = [];
+  /** What takes the place of the reasons to finish where the response is blocked. */
+  readonly finishes: Splice[] = [];
+  /** Removes what spells the text again. */
+  readonly spelled: Splice[] = [];
+  /** Choices for which nothing follows. */
+  readonly endedChoices: string[] = [];
+  /** The channel that ends. */
+  endedChannel: string | undefined;
+  /** Nothing follows at all. */
+  endsAll = false;
+  /** The document has more strings than are read. */
+  hasTooMany = false;
+  readonly #streamed: boolean;
+  readonly #walker = new JsonStrings(this);
+  readonly #found: FoundText[] = [];
+  #base = 0;
+  #object: ResponseObject | undefined;
+  #root: ResponseObject | undefined;
+  /** Where the value begins that spells the text again, and how deep it is; -1: none. */
+  #spelledStart = -1;
+  #spelledDepth = 0;
+
+  constructor(streamed: boolean) {
+    this.#streamed = streamed;
+  }
+
+  /**
+   * Reads a document in steps; offsets count from `base`. Returns false where the bytes are no JSON
+   * or have too many strings.
+   */
+  *read(bytes: Uint8Array, start: number, end: number, base: number): Generator<number, boolean> {
+    this.#reset();
+    this.#base = base;
+    const walker = this.#walker;
+    walker.begin(bytes, start, end);
+    while (walker.step(SLICE_BYTES)) {
+      yield SLICE_BYTES;
+    }
+    if (walker.broken || this.hasTooMany) {
+      return false;
+    }
+    this.#resolve();
+    return true;
+  }
+
+  enter(at: number): void {
+    const { path, bytes } = this.#walker;
+    if (spelledMembers[String(path.at(-1))] !== undefined && this.#spelledStart < 0 && !this.#isData) {
+      this.#spelledStart = at;
+      this.#spelledDepth = path.length;
+    }
+    if (bytes[at] !== 0x7b) {
+      return;
+    }
+    const place = path.at(-1);
+    this.#object = {
+      parent: this.#object,
+      key: this.#key(),
+      place: typeof place === 'number' ? place : -1,
+      type: '',
+      index: -1,
+      indexes: '',
+      isThought: false,
+      isSigned: false,
+      isFinished: false,
+    };
+    this.#root ??= this.#object;
+  }
+
+  leave(end: number): void {
+    const { path, bytes } = this.#walker;
+    if (this.#spelledStart >= 0 && path.length === this.#spelledDepth) {
+      const replacement = bytes[end - 1] === 0x5d ? '[]' : spelledMembers[String(path.at(-1))]!;
+      this.spelled.push(this.#splice(this.#spelledStart, end, replacement));
+      this.#spelledStart = -1;
+    }
+    if (bytes[end - 1] !== 0x7d) {
+      return;
+    }
+    const object = this.#object!;
+    if (object.isFinished) {
+      this.#finish(object);
+    }
+    this.#object = object.parent;
+  }
+
+  string(start: number, end: number): void {
+    const object = this.#object;
+    if (object === undefined || this.#spelledStart >= 0) {
+      // A document that is only a string or a list of strings.
+      this.#takeLoose(start, end);
+      return;
+    }
+    const key = this.#key();
+    const isMember = typeof this.#walker.path.at(-1) === 'string';
+    if (isMember) {
+      this.#note(object, key, start, end);
+    }
+    if (end > start) {
+      this.hasTooMany ||= this.#found.length === MAX_STRINGS;
+      if (!this.hasTooMany) {
+        this.#found.push({ start, end, object, key });
+      }
+    }
+  }
+
+  scalar(start: number, end: number): void {
+    const object = this.#object;
+    const { path, bytes } = this.#walker;
+    const key = path.at(-1);
+    if (object === undefined || typeof key !== 'string') {
+      return;
+    }
+    const first = bytes[start]!;
+    if (key === 'thought') {
+      object.isThought = first === 0x74;
+    } else if (first >= 0x30 && first <= 0x39 && key.endsWith('index')) {
+      const number = Number(Buffer.from(bytes.subarray(start, Math.min(end, start + 20))).toString());
+      if (key === 'index') {
+        object.index = number;
+      } else {
+        object.indexes += `:${number}`;
+      }
+    } else if (key === 'incomplete_details' && first === 0x6e) {
+      this.finishes.push(this.#splice(start, end, '{"reason":"content_filter"}'));
+    }
+  }
+
+  #reset(): void {
+    this.texts.length = 0;
+    this.finishes.length = 0;
+    this.spelled.length = 0;
+    this.endedChoices.length = 0;
+    this.endedChannel = undefined;
+    this.endsAll = false;
+    this.hasTooMany = false;
+    this.#found.length = 0;
+    this.#object = undefined;
+    this.#root = undefined;
+    this.#spelledStart = -1;
+  }
+
+  /** Notes a member that says what its object is. */
+  #note(object: ResponseObject, key: string, start: number, end: number): void {
+    if (key === 'type') {
+      object.type = this.#short(start, end);
+      if (object.parent === undefined && object.type === COMPLETED) {
+        this.finishes.push(this.#splice(start, end, INCOMPLETE));
+      }
+    } else if (key === 'signature') {
+      object.isSigned ||= end > start;
+    } else if (key === 'generated_text' && object.parent === undefined) {
+      this.endsAll = true;
+    } else if (key === 'status' && end > start) {
+      if (this.#short(start, end) === 'completed' && (object.parent === undefined || object.key === 'response')) {
+        this.finishes.push(this.#splice(start, end, 'incomplete'));
+      }
+    } else if (key === 'reason' && object.key === 'incomplete_details') {
+      this.finishes.push(this.#splice(start, end, 'content_filter'));
+    } else if (finishes[key] !== undefined && end > start) {
+      object.isFinished = true;
+      // Text Generation Inference has no reason of this kind.
+      const value = object.key === 'details' ? 'stop_sequence' : finishes[key]!;
+      this.finishes.push(this.#splice(start, end, value));
+    }
+  }
+
+  #finish(object: ResponseObject): void {
+    if (object.key === 'choices' || object.key === 'candidates') {
+      this.endedChoices.push(String(object.index < 0 ? object.place : object.index));
+    } else {
+      this.endsAll = true;
+    }
+  }
+
+  #resolve(): void {
+    for (const { start, end, object, key } of this.#found) {
+      const use = textUse(object, key, this.#streamed);
+      if (use !== undefined) {
+        this.texts.push({ ...use, start: start - this.#base, end: end - this.#base });
+      }
+    }
+    const root = this.#root;
+    if (root !== undefined && root.type !== '') {
+      this.endedChannel = endedChannel(root);
+      this.endsAll ||= ENDS.has(root.type);
+    }
+  }
+
+  #takeLoose(start: number, end: number): void {
+    if (this.#spelledStart < 0 && end > start) {
+      const use = { scope: 'assistant', form: 'text', channel: '', choice: '' } as const;
+      this.texts.push({
+        ...use,
+        start: start - this.#base,
+        end: end - this.#base,
+        isSigned: false,
+        whole: true,
+        repeats: false,
+      });
+    }
+  }
+
+  #splice(start: number, end: number, text: string): Splice {
+    return { start: start - this.#base, end: end - this.#base, bytes: Buffer.from(text) };
+  }
+
+  #short(start: number, end: number): string {
+    return Buffer.from(this.#walker.bytes.subarray(start, Math.min(end, start + 64))).toString();
+  }
+
+  /** Whether the current value is in what a tool gets, where members may have any name. */
+  get #isData(): boolean {
+    const { path } = this.#walker;
+    return path.includes('args') || path.includes('input');
+  }
+
+  /** Returns the innermost key of the current path. */
+  #key(): string {
+    const { path } = this.#walker;
+    for (let at = path.length - 1; at >= 0; at--) {
+      const step = path[at]!;
+      if (typeof step === 'string') {
+        return step;
+      }
+    }
+    return '';
+  }
+}
+
+/** The event of the Responses API with which an answer ends, and the one where it was cut short. */
+export const COMPLETED = 'response.completed';
+export const INCOMPLETE = 'response.incomplete';
+
+/** Events behind which no text follows. */
+const ENDS: ReadonlySet<string> = new Set(['message_stop', COMPLETED, INCOMPLETE, 'response.failed']);
