@@ -5,6 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
+import { SecretsFile } from '../extproc/guard/external/secrets-file.ts';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource, SharedStoreState } from '../extproc/policy/source.ts';
@@ -37,6 +38,8 @@ Runs only Envoy's ext_proc service. It follows the policy file that tallygate ru
 pod of an Envoy proxy, the controller. It is ready when it has a policy.
 
   --policy FILE        the policy, in JSON lines; replace the file (rename) to change the policy
+  --detector-secrets FILE
+                       the secrets of the detectors of guardrails, as a JSON object
   --controller HOST:PORT
                        the controller that sends the policy; the last good policy is kept in the
                        folder of the socket, and the shared quota store in that of the journal, so
@@ -57,6 +60,7 @@ pod of an Envoy proxy, the controller. It is ready when it has a policy.
 
 const options = {
   policy: { type: 'string' },
+  'detector-secrets': { type: 'string' },
   controller: { type: 'string' },
   token: { type: 'string' },
   ca: { type: 'string' },
@@ -184,7 +188,7 @@ interface ServiceHooks {
 }
 
 async function startService(
-  { listen, journalPath, source }: ExtprocFlags,
+  { listen, journalPath, source, detectorSecretsPath }: ExtprocFlags,
   settings: Settings,
   { recorder, refused, ...others }: ServiceHooks,
 ): Promise<Extproc> {
@@ -205,7 +209,12 @@ async function startService(
   }
   // The controller names the store of a sidecar.
   const sharedStore = 'file' in source ? sharedStoreOf(settings) : undefined;
-  const hooks = { finished, storeAsked: recorder.store.asked, ...others };
+  const secrets =
+    detectorSecretsPath === undefined
+      ? undefined
+      : new SecretsFile({ path: detectorSecretsPath, now: Date.now, log: others.log });
+  const detectorSecret = (id: string) => secrets?.value(id);
+  const hooks = { finished, storeAsked: recorder.store.asked, detectorSecret, ...others };
   const quotaOptions = { sharedStore, maxQuotaKeys: settings.TALLYGATE_QUOTA_KEYS };
   const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
   try {
@@ -305,6 +314,7 @@ interface ExtprocFlags {
   readonly metricsAddress: Address;
   readonly journalPath: string | undefined;
   readonly quotaSocket: string | undefined;
+  readonly detectorSecretsPath: string | undefined;
   readonly spare: boolean;
 }
 
@@ -327,8 +337,9 @@ function readFlags(args: readonly string[], settings: Settings): ExtprocFlags | 
   if (metricsAddress === undefined) {
     return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
   }
-  const quotaSocket = parsed.values['quota-socket'];
-  return { source, listen, where: socket ?? listenText ?? '', metricsAddress, journalPath, quotaSocket, spare };
+  const { 'quota-socket': quotaSocket, 'detector-secrets': detectorSecretsPath } = parsed.values;
+  const where = socket ?? listenText ?? '';
+  return { source, listen, where, metricsAddress, journalPath, quotaSocket, detectorSecretsPath, spare };
 }
 
 type SourceFlags = Readonly<

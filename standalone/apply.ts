@@ -20,6 +20,7 @@ const POLL_MS = 5;
 export interface ApplyDeps {
   readonly files: EnvoyFiles;
   readonly policyPath: string;
+  readonly detectorSecretsPath: string;
   readonly extprocAdminSocket: string;
   readonly log: Log;
 }
@@ -62,7 +63,10 @@ async function restore(before: Plan, deps: ApplyDeps): Promise<void> {
   }
 }
 
-function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
+/** Writes the secrets first, because the policy names them. */
+function writePolicy({ policy, detectorSecrets }: Plan, { policyPath, detectorSecretsPath }: ApplyDeps): void {
+  const secrets = Object.fromEntries(detectorSecrets.map(({ id, value }) => [id, value.reveal()]));
+  writeAtomicallySync(detectorSecretsPath, JSON.stringify(secrets), 0o600);
   writeAtomicallySync(policyPath, policyText(policy), 0o600);
 }
 

@@ -58,6 +58,7 @@ export function newProcesses(options: ProcessOptions): Processes {
         'extproc',
         ...['--socket', state.extprocSocket],
         ...['--policy', state.policyPath],
+        ...['--detector-secrets', state.detectorSecretsPath],
         ...['--journal', state.journalPath],
         ...['--quota-socket', state.quotaSocket],
         ...['--metrics', `unix:${state.extprocAdminSocket}`],

@@ -139,8 +139,8 @@ class StandaloneGateway {
         alerts.take(message);
       },
     });
-    const { policyPath, extprocAdminSocket } = state;
-    this.#deps = { files: this.#files, policyPath, extprocAdminSocket, log };
+    const { policyPath, detectorSecretsPath, extprocAdminSocket } = state;
+    this.#deps = { files: this.#files, policyPath, detectorSecretsPath, extprocAdminSocket, log };
   }
 
   async start(signal: AbortSignal): Promise<Ready> {

@@ -16,6 +16,8 @@ export interface State {
   readonly keysPath: string;
   /** Alerts about budgets that no webhook has accepted yet. */
   readonly alertsPath: string;
+  /** The secrets of the detectors of guardrails. */
+  readonly detectorSecretsPath: string;
   readonly extprocSocket: string;
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
@@ -26,7 +28,7 @@ export interface State {
   pidPath(name: string): string;
   /** Call when no Envoy of an earlier run reads the folder any more. */
   emptyEnvoyFolder(): void;
-  /** Also removes Envoy's files, which contain provider keys. */
+  /** Also removes Envoy's files and the secrets of detectors, which contain keys. */
   close(): void;
 }
 
@@ -87,6 +89,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
   // watcher.
   const policyFolder = join(folder, 'policy');
   mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
+  const detectorSecretsPath = join(folder, 'detector-secrets.json');
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
   const sockets = socketFolder(folder, runtimeHome);
   if (sockets !== folder) {
@@ -102,6 +105,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     policyPath: join(policyFolder, 'policy.jsonl'),
     keysPath: join(folder, 'issuer-keys.json'),
     alertsPath: join(folder, 'budget-alerts.json'),
+    detectorSecretsPath,
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
@@ -114,6 +118,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     },
     close() {
       removeEnvoyFolder();
+      rmSync(detectorSecretsPath, { force: true });
       unlock();
     },
   };
