@@ -43,6 +43,8 @@ const values = [
   'ghp_abcdefghijklmnopqrstuvwxyz0123456789',
   'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc',
   'postgres://user:pa55word@db.example.com',
+  '(212)736-5000x0123',
+  'api_key = "q7Zp0LmX2vB9sKd4"',
   'password: hunter2hunter2',
   '-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----',
 ];
@@ -162,7 +164,7 @@ describe('Email', () => {
 describe('built-in detectors', () => {
   for (const [type, written] of [
     ['IBAN', ['DE89 3704 0044 0532 0130 00', 'GB82WEST12345698765432', 'fr1420041010050500013M02606']],
-    ['USSocialSecurityNumber', ['536-22-1234', '536 22 1234']],
+    ['USSocialSecurityNumber', ['536-22-1234', '536 22 1234', '914-27-6083']],
     ['GermanTaxID', ['86 095 742 719']],
     ['FrenchSocialSecurityNumber', ['2 55 08 14 168 025 38', '255081416802538']],
     ['SpanishNationalID', ['12345678Z', '12345678-z', 'X1234567L', 'X-1234567-L']],
@@ -192,7 +194,7 @@ describe('built-in detectors', () => {
         '-----BEGIN RSA PRIVATE KEY-----\nMIIB+/=\n-----END RSA PRIVATE KEY-----',
       ],
     ],
-    ['Phone', ['+49 30 901820', '+1 (212) 736-5000', '(212) 736-5000', '030 901820']],
+    ['Phone', ['+49 30 901820', '+1 (212) 736-5000', '(212) 736-5000', '030 901820', '(212)736-5000x0123']],
   ] as const) {
     it(`finds each form of ${type}`, () => {
       for (const value of written) {
@@ -219,8 +221,9 @@ describe('built-in detectors', () => {
   it('finds only the password of a URL, and the value of a named secret', () => {
     const secrets = builtinDetector(['Secret']);
     assert.deepEqual(found(secrets, 'at postgres://user:pa55word@db/x'), ['Secret: pa55word']);
-    assert.deepEqual(found(secrets, '{"password": "hunter2hunter2"}'), ['Secret: : "hunter2hunter2']);
-    assert.deepEqual(found(secrets, 'API_KEY=q7Zp0LmX2vB9sKd4,'), ['Secret: =q7Zp0LmX2vB9sKd4']);
+    assert.deepEqual(found(detector, 'at postgres://user:pa55word@db.example.com/x'), ['Secret: pa55word']);
+    assert.deepEqual(found(secrets, '{"password": "hunter2hunter2"}'), ['Secret: hunter2hunter2']);
+    assert.deepEqual(found(secrets, 'API_KEY=q7Zp0LmX2vB9sKd4,'), ['Secret: q7Zp0LmX2vB9sKd4']);
   });
 
   it('leaves wrong check digits, code and times', () => {

@@ -14,9 +14,11 @@ export interface Recognizer {
   readonly anchors: string;
   /** How many characters before its anchor a match may begin, at most CONTEXT_LENGTH. */
   readonly reach: number;
+  /** How many characters after its anchor a match may begin; absent: none. */
+  readonly lead?: number;
   /**
    * Returns whether a match lies around the anchor, and sets it. Sets `match.start` before it reads
-   * past the anchor: if it then meets the end of the text, the text stays open from there.
+   * on: if it then meets the end of the text, the text stays open from there.
    */
   recognize(text: FoldedText, anchor: number, match: Match): boolean;
   /** Returns where a match can begin whose anchor comes after the end; `text.length` if nowhere. */

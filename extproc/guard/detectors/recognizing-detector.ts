@@ -20,11 +20,13 @@ export class RecognizingDetector implements Detector {
   readonly #listOf = new Uint8Array(256);
   readonly #lists: (readonly Recognizer[])[] = [];
   readonly #reach: number;
+  readonly #lead: number;
 
   /** Of matches with the same span, that of the earlier recognizer counts. */
   constructor(recognizers: readonly Recognizer[]) {
     this.#recognizers = recognizers;
     this.#reach = Math.max(0, ...recognizers.map(({ reach }) => reach));
+    this.#lead = Math.max(0, ...recognizers.map(({ lead = 0 }) => lead));
     for (let code = 0; code < 128; code += 1) {
       const character = isDigit(code) ? '0' : String.fromCharCode(code);
       const list = recognizers.filter(({ anchors }) => anchors.includes(character));
@@ -40,7 +42,8 @@ export class RecognizingDetector implements Detector {
     const first = folded.indexOf(from);
     const last = folded.indexOf(to);
     const known = out.length;
-    for (let anchor = this.#nextAnchor(first - 1, last); anchor >= 0; anchor = this.#nextAnchor(anchor, last)) {
+    const before = Math.max(-1, first - 1 - this.#lead);
+    for (let anchor = this.#nextAnchor(before, last); anchor >= 0; anchor = this.#nextAnchor(anchor, last)) {
       for (const { type, recognize } of this.#lists[this.#listOf[folded.codes[anchor]!]! - 1]!) {
         if (recognize(folded, anchor, found) && found.start >= first && found.start < last) {
           const { start, end, score } = found;

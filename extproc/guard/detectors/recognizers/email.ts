@@ -40,7 +40,7 @@ export const email: Recognizer = {
     const end = endOfDomain(text, anchor + 1);
     match.end = end;
     match.score = 0.95;
-    return end > 0 && !isGitUser(text, match.start, anchor);
+    return end > 0 && !isGitUser(text, match.start, anchor) && !isPassword(text, match.start);
   },
 
   openTail(text) {
@@ -94,4 +94,17 @@ function isFileExtension(text: FoldedText, start: number, end: number): boolean 
 function isGitUser(text: FoldedText, start: number, anchor: number): boolean {
   const { codes } = text;
   return anchor - start === 3 && codes[start] === 0x67 && codes[start + 1] === 0x69 && codes[start + 2] === 0x74;
+}
+
+/** Returns whether a password of a URL begins at `start`: `://USER:PASSWORD@HOST`. */
+function isPassword(text: FoldedText, start: number): boolean {
+  const { codes } = text;
+  if (codes[start - 1] !== 0x3a) {
+    return false;
+  }
+  let index = start - 2;
+  while (index >= start - MAX_LOCAL_PART && localPart[codes[index]!] === 1) {
+    index -= 1;
+  }
+  return codes[index] === 0x2f && codes[index - 1] === 0x2f;
 }

@@ -25,10 +25,10 @@ function numberOf(digits: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-/** Numbers that were published in advertisements or are reserved for them. */
-const publishedSSNs = new Set([78_051_120, 219_099_999, 457_555_462]);
-
-/** https://www.ssa.gov/employer/randomization.html: areas 000, 666 and 900–999 do not exist. */
+/**
+ * https://www.ssa.gov/employer/randomization.html: areas 000 and 666 do not exist. Areas from 900
+ * are those of taxpayers without a social security number (ITIN).
+ */
 export const usSocialSecurityNumber = groupedNumber({
   type: 'USSocialSecurityNumber',
   groups: [3, 2, 4],
@@ -37,14 +37,8 @@ export const usSocialSecurityNumber = groupedNumber({
   score: 0.85,
   isValid(digits) {
     const area = numberOf(digits, 0, 3);
-    const isAssigned = area > 0 && area !== 666 && area < 900;
-    return (
-      isAssigned &&
-      numberOf(digits, 3, 5) > 0 &&
-      numberOf(digits, 5, 9) > 0 &&
-      !areAllEqual(digits) &&
-      !publishedSSNs.has(numberOf(digits, 0, 9))
-    );
+    const isAssigned = area > 0 && area !== 666;
+    return isAssigned && numberOf(digits, 3, 5) > 0 && numberOf(digits, 5, 9) > 0 && !areAllEqual(digits);
   },
 });
 

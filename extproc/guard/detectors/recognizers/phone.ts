@@ -8,6 +8,7 @@ import { hasWordBefore } from './context.ts';
 /** E.164 allows 15 digits; more are no number. Fewer than 7 are too often something else. */
 const MAX_DIGITS = 15;
 const MIN_DIGITS = 7;
+const MAX_EXTENSION = 6;
 /** Such as ` (0) `. */
 const MAX_SEPARATOR = 3;
 
@@ -88,6 +89,8 @@ function findEnd(
   accepts: (value: string, hasSeparator: boolean) => boolean,
 ): boolean {
   const ends: number[] = [];
+  /** The end of the extension after the last of the ends. */
+  let last = 0;
   let index = anchor;
   let count = 0;
   for (;;) {
@@ -100,11 +103,16 @@ function findEnd(
       }
       code = text.at(index);
     }
-    if (isAlphanumeric(code)) {
+    const extension = endOfExtension(text, index);
+    if (isAlphanumeric(code) && extension === 0) {
       break;
     }
     if (count >= MIN_DIGITS) {
       ends.push(index);
+    }
+    if (extension > 0) {
+      last = extension;
+      break;
     }
     const next = afterSeparator(text, index);
     if (next === index) {
@@ -116,11 +124,23 @@ function findEnd(
   for (const end of ends.toReversed()) {
     const value = String.fromCharCode(...text.codes.subarray(match.start, end));
     if (accepts(value, /\d[ ()./-]+\d/.test(value))) {
-      match.end = end;
+      match.end = end === ends.at(-1) ? Math.max(end, last) : end;
       return true;
     }
   }
   return false;
+}
+
+/** Returns the end of an extension such as `x1234` at `start`; 0 if there is none. */
+function endOfExtension(text: FoldedText, start: number): number {
+  if ((text.at(start) | 0x20) !== 0x78) {
+    return 0;
+  }
+  let index = start + 1;
+  while (isDigit(text.at(index)) && index - start <= MAX_EXTENSION) {
+    index += 1;
+  }
+  return index > start + 1 && index - start <= MAX_EXTENSION && !isAlphanumeric(text.at(index)) ? index : 0;
 }
 
 function afterSeparator(text: FoldedText, index: number): number {

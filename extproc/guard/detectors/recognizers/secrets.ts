@@ -200,6 +200,7 @@ const privateKey: Recognizer = {
 const MAX_USER_INFO = 128;
 const MIN_SECRET = 8;
 const MAX_SECRET = 128;
+/** The scheme may be followed by no user, as in `redis://:password@host`. */
 const userInfo = codeTable(/[^\s/"'`<>@]/);
 
 /** The passwords of URLs such as `postgres://user:password@host`. */
@@ -254,14 +255,15 @@ const endOfValue = codeTable(/[\s"'`,;\]}<|]/);
 /** How much of the name of the value is looked at. */
 const MAX_NAME = 24;
 
-/**
- * A value with digits and letters after a name such as `password:` or `api_key=`. The finding
- * begins with the sign, because a match begins at its anchor or before.
- */
+/** How far after the sign a value may begin, as in `": "`. */
+const MAX_OPENING = 4;
+
+/** A value with digits and letters after a name such as `password:` or `api_key=`. */
 const namedSecret: Recognizer = {
   type: 'Secret',
   anchors: '=:',
   reach: 0,
+  lead: MAX_OPENING,
   recognize(text, anchor, match) {
     match.start = anchor;
     const name = nameBefore(text, anchor);
@@ -270,9 +272,10 @@ const namedSecret: Recognizer = {
       return false;
     }
     let index = anchor + 1;
-    while (index <= anchor + 3 && opening[text.at(index)] === 1) {
+    while (index < anchor + MAX_OPENING && opening[text.at(index)] === 1) {
       index += 1;
     }
+    match.start = index;
     const start = index;
     const seen = new Set<number>();
     let digits = 0;
