@@ -99,6 +99,10 @@ bench: setup ## Measure Tallygate and Envoy alone, side by side; writes bench/re
 bench-shared-store: setup ## Measure what sharing quotas in Redis costs; writes bench/results/shared-store.md
 	tools/own-network.sh node bench/shared-store/main.ts
 
+.PHONY: guardrails-bench
+guardrails-bench: setup ## Measure the detectors of guardrails on public data sets; writes bench/results/guardrails.md
+	node tools/guardrails/bench.ts
+
 .PHONY: bench-conversion
 bench-conversion: setup ## Measure what conversions and failovers cost; writes bench/results/conversion.md
 	tools/own-network.sh node bench/conversion/main.ts

@@ -194,7 +194,17 @@ describe('built-in detectors', () => {
         '-----BEGIN RSA PRIVATE KEY-----\nMIIB+/=\n-----END RSA PRIVATE KEY-----',
       ],
     ],
-    ['Phone', ['+49 30 901820', '+1 (212) 736-5000', '(212) 736-5000', '030 901820', '(212)736-5000x0123']],
+    [
+      'Phone',
+      [
+        '+49 30 901820',
+        '+1 (212) 736-5000',
+        '(212) 736-5000',
+        '001-212-736-5000x12',
+        '030 901820',
+        '(212)736-5000x0123',
+      ],
+    ],
   ] as const) {
     it(`finds each form of ${type}`, () => {
       for (const value of written) {
@@ -241,6 +251,7 @@ describe('built-in detectors', () => {
       'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5',
       'token = parseToken(input1, index2); const password = getPassword2();',
       'sk-learn-and-other-libraries-without-digits',
+      'at 2024-07-25 03:10 and 2015-07-30 0312,',
       'from 2024-01-02 to 2024-03-04, pages 100-200',
     ]) {
       assert.deepEqual(found(strict, text), [], text);

@@ -7,6 +7,9 @@ export const END = 0xff;
 /** Units folded at a time. */
 const BLOCK = 2048;
 
+/** Checks that any text may have; longer ones may have one more in 128 characters. */
+const FEWEST_CHECKS = 64;
+
 /**
  * A text as recognizers see it: one code a character, folded to ASCII where the character stands
  * for an ASCII one, without invisible characters and escapes. Folds on demand, so that a slice of a
@@ -18,6 +21,7 @@ export class FoldedText {
   length = 0;
   /** Whether `at` was asked for a code after the end: the answer depends on what follows. */
   touchedEnd = false;
+  #lookups = 0;
   #text = '';
   /** Where `codes` begins in the text. */
   #base = 0;
@@ -39,6 +43,16 @@ export class FoldedText {
     this.#end = text.length;
     this.#plain = true;
     this.length = 0;
+    this.#lookups = 0;
+  }
+
+  /**
+   * Returns whether a recognizer may make one more check that takes microseconds. Ordinary text
+   * needs few; a text of near-matches must not take more time for each.
+   */
+  mayCheck(): boolean {
+    this.#lookups += 1;
+    return this.#lookups < FEWEST_CHECKS + (this.length >> 7);
   }
 
   /** Returns the code at an index, OTHER before the start, and END after the end. */

@@ -9,6 +9,8 @@ const MIN_GROUP = 3;
 
 /** The first four digits of an issuer's cards, and the lengths of its numbers. */
 const issuers: readonly (readonly [first: number, last: number, lengths: readonly number[]])[] = [
+  [1800, 1800, [15]], // JCB
+  [2131, 2131, [15]],
   [2200, 2204, [16, 17, 18, 19]], // Mir
   [2221, 2720, [16]], // Mastercard
   [3000, 3059, [14, 16]], // Diners Club

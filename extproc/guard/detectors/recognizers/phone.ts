@@ -8,7 +8,8 @@ import { hasWordBefore } from './context.ts';
 /** E.164 allows 15 digits; more are no number. Fewer than 7 are too often something else. */
 const MAX_DIGITS = 15;
 const MIN_DIGITS = 7;
-const MAX_EXTENSION = 6;
+/** A number may be followed by others, which are tried as a part of it. */
+const MAX_ENDS = 3;
 /** Such as ` (0) `. */
 const MAX_SEPARATOR = 3;
 
@@ -47,11 +48,13 @@ export function phoneRecognizer(regions: readonly string[]): Recognizer {
       if (!isInternational && regions.length === 0) {
         return false;
       }
-      return findEnd(text, anchor, match, (value, hasSeparator) =>
-        isInternational
-          ? isPhone(value, undefined)
-          : (hasSeparator || hasWordBefore(text, start, WORDS)) && regions.some((region) => isPhone(value, region)),
-      );
+      return findEnd(text, anchor, match, (value, hasSeparator) => {
+        if (isInternational) {
+          return isPhone(text, value, undefined);
+        }
+        const isPlain = !hasSeparator && !hasWordBefore(text, start, WORDS);
+        return !isPlain && regions.some((region) => isPhone(text, value, region));
+      });
     },
     openTail(text) {
       const last = text.length - 1;
@@ -89,8 +92,6 @@ function findEnd(
   accepts: (value: string, hasSeparator: boolean) => boolean,
 ): boolean {
   const ends: number[] = [];
-  /** The end of the extension after the last of the ends. */
-  let last = 0;
   let index = anchor;
   let count = 0;
   for (;;) {
@@ -103,16 +104,15 @@ function findEnd(
       }
       code = text.at(index);
     }
-    const extension = endOfExtension(text, index);
-    if (isAlphanumeric(code) && extension === 0) {
+    if (isAlphanumeric(code)) {
+      const end = count >= MIN_DIGITS ? endOfExtension(text, index) : 0;
+      if (end > 0) {
+        ends.push(end);
+      }
       break;
     }
     if (count >= MIN_DIGITS) {
       ends.push(index);
-    }
-    if (extension > 0) {
-      last = extension;
-      break;
     }
     const next = afterSeparator(text, index);
     if (next === index) {
@@ -121,26 +121,31 @@ function findEnd(
     index = next;
   }
   match.score = 0.8;
-  for (const end of ends.toReversed()) {
-    const value = String.fromCharCode(...text.codes.subarray(match.start, end));
-    if (accepts(value, /\d[ ()./-]+\d/.test(value))) {
-      match.end = end === ends.at(-1) ? Math.max(end, last) : end;
+  for (const end of ends.slice(-MAX_ENDS).toReversed()) {
+    const value = String.fromCharCode(...text.codes.subarray(match.start, end)).replace(/x.*/i, '');
+    if (!DATE.test(value) && accepts(value, /\d[ ()./-]+\d/.test(value))) {
+      match.end = end;
       return true;
     }
   }
   return false;
 }
 
-/** Returns the end of an extension such as `x1234` at `start`; 0 if there is none. */
-function endOfExtension(text: FoldedText, start: number): number {
-  if ((text.at(start) | 0x20) !== 0x78) {
+/** A date, perhaps with the hours of a time. */
+const DATE = /^(?:19|20)\d{2}[-/. ](?:0\d|1[0-2])[-/. ][0-3]\d(?:\D|$)/;
+
+const MAX_EXTENSION = 6;
+
+/** Returns the end of an extension such as `x123` at `index`; 0 if there is none. */
+function endOfExtension(text: FoldedText, index: number): number {
+  if ((text.at(index) | 0x20) !== 0x78) {
     return 0;
   }
-  let index = start + 1;
-  while (isDigit(text.at(index)) && index - start <= MAX_EXTENSION) {
-    index += 1;
+  let end = index + 1;
+  while (isDigit(text.at(end)) && end <= index + MAX_EXTENSION) {
+    end += 1;
   }
-  return index > start + 1 && index - start <= MAX_EXTENSION && !isAlphanumeric(text.at(index)) ? index : 0;
+  return end > index + 1 && !isAlphanumeric(text.at(end)) ? end : 0;
 }
 
 function afterSeparator(text: FoldedText, index: number): number {
@@ -153,10 +158,21 @@ function afterSeparator(text: FoldedText, index: number): number {
   return isDigit(code) ? next : index;
 }
 
-function isPhone(value: string, region: string | undefined): boolean {
+/** Digits of a number of the plan of North America, with `1` or `001` before it or not. */
+const NORTH_AMERICAN = /^(?:00)?1?[2-9]\d{2}[2-9]\d{6}$/;
+const northAmerica = new Set(['US', 'CA']);
+
+/** Where a text has too many numbers to check all, each counts. */
+function isPhone(text: FoldedText, value: string, region: string | undefined): boolean {
+  if (region !== undefined && northAmerica.has(region)) {
+    return NORTH_AMERICAN.test(value.replaceAll(/\D/g, ''));
+  }
+  if (!text.mayCheck()) {
+    return true;
+  }
   const number = library().parsePhoneNumberFromString(value, {
     ...(region !== undefined && { defaultCountry: region as CountryCode }),
     extract: false,
   });
-  return number?.isValid() === true;
+  return region === undefined ? number?.isPossible() === true : number?.isValid() === true;
 }
