@@ -5,6 +5,7 @@
 import type { Splice } from '../json/splice.ts';
 import { type ExternalGuardRule, isExternal } from './compile.ts';
 import { type Analysis, DetectorError } from './external/external-detector.ts';
+import { outcomeOf } from './external-outcome.ts';
 import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
 import { blockSigned } from './signed-text.ts';
 import type { GuardScope } from './text/fragment.ts';
@@ -113,17 +114,16 @@ export class RequestAnalysis {
         this.failures.push({ rule, reason: answer.failure });
         continue;
       }
-      const acting = actingRule(rule, answer);
-      for (const finding of answer.findings) {
-        findings.push({ ...finding, start: finding.start + offset, end: finding.end + offset, rule: acting });
+      const outcome = outcomeOf(rule, answer);
+      for (const finding of outcome.findings) {
+        findings.push({ ...finding, start: finding.start + offset, end: finding.end + offset });
       }
-      if (isBlocked(rule, answer)) {
-        this.#guard.block ??= { rule, message: blockMessage(rule, answer) };
-      } else if (rule.decides !== undefined && answer.action === 'modify' && answer.replacement !== undefined) {
+      this.#guard.block ??= outcome.block;
+      if (outcome.block === undefined && outcome.replacement !== undefined) {
         if (windows.some((other) => other.question.rule === rule && other.at !== at)) {
           this.failures.push({ rule, reason: 'too_long' });
         } else {
-          whole = { start: 0, end: units.length, text: answer.replacement };
+          whole = { start: 0, end: units.length, text: outcome.replacement };
           replacing = rule;
         }
       }
@@ -136,33 +136,6 @@ export class RequestAnalysis {
       out.push(...unitSplices(this.#body, text, edits));
     }
   }
-}
-
-/** Returns the rule with the action that an answer asks for. */
-function actingRule(rule: ExternalGuardRule, { action }: Analysis): GuardRule {
-  return rule.decides === undefined || action === 'modify' ? rule : monitoring(rule);
-}
-
-const monitors = new WeakMap<GuardRule, GuardRule>();
-
-/** Returns the rule as one that only records. */
-function monitoring(rule: GuardRule): GuardRule {
-  const monitor = monitors.get(rule) ?? { ...rule, action: { type: 'Monitor' } };
-  monitors.set(rule, monitor);
-  return monitor;
-}
-
-function isBlocked(rule: ExternalGuardRule, { action, findings }: Analysis): boolean {
-  return rule.decides === undefined
-    ? rule.action.type === 'Block' && (action === 'block' || findings.length > 0)
-    : action === 'block';
-}
-
-function blockMessage(rule: ExternalGuardRule, { message }: Analysis): string {
-  if (rule.decides !== undefined) {
-    return message ?? rule.decides.message;
-  }
-  return rule.action.type === 'Block' ? rule.action.message : '';
 }
 
 function unitSplices(raw: Uint8Array, { start, end }: RequestText, edits: readonly Replacement[]): readonly Splice[] {

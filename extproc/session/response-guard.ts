@@ -1,7 +1,9 @@
 /** What the guardrails of a request mean for its response. */
 import { type Failure, failure } from '../errors.ts';
+import type { ServiceFailure } from '../guard/stream/analyses.ts';
 import type { HoldBackLimits } from '../guard/stream/guarded-stream.ts';
 import type { Admission } from './admission/admission.ts';
+import { contextOf } from './admission/guard.ts';
 import { ruleId } from './admission/guardrails.ts';
 import type { ResponseGuard, UnexaminedReason } from './response/stream-guard.ts';
 
@@ -11,7 +13,20 @@ export function responseGuard(admission: Admission): ResponseGuard | undefined {
   if (guard === undefined || !guard.appliesTo('response')) {
     return undefined;
   }
-  return { guard, limits: limitsOf(admission), unexamined: (reason) => unexamined(admission, reason) };
+  return {
+    guard,
+    limits: limitsOf(admission),
+    unexamined: (reason) => unexamined(admission, reason),
+    unanswered: (failures) => unanswered(admission, failures),
+    ask: ({ id, rule, scope, text, isLast }) => ({
+      type: 'analyze',
+      id,
+      detector: rule.external,
+      text,
+      context: contextOf(admission, 'response', scope, isLast),
+      timeoutMs: rule.timeoutMs,
+    }),
+  };
 }
 
 /** Several policies hold back as long as the shortest bounds allow. */
@@ -28,5 +43,14 @@ function unexamined({ guard, guardFailures }: Admission, reason: UnexaminedReaso
   guardFailures.push(...rules.map((rule) => ({ rule: ruleId(rule), reason })));
   return rules.some(({ onFailure }) => onFailure === 'Closed')
     ? failure('unreadable_answer', 'The gateway cannot examine the content of this response, so it is refused.')
+    : undefined;
+}
+
+function unanswered({ guardFailures }: Admission, failures: readonly ServiceFailure[]): Failure | undefined {
+  guardFailures.push(...failures.map(({ rule, reason }) => ({ rule: ruleId(rule), reason })));
+  return failures.some(({ rule }) => rule.onFailure === 'Closed')
+    ? failure('guardrail_unavailable', 'A guardrail is not available to examine this response. Try again shortly.', {
+        retryAfterMs: 1000,
+      })
     : undefined;
 }

@@ -114,11 +114,11 @@ export class Session {
         return uploadTooSlow;
       case 'tokens-verified':
       case 'counted':
-      case 'analyzed':
       case 'reserved':
       case 'quotas-read':
         return this.#resume(event, nowMs, out);
       case 'inspected':
+      case 'analyzed':
         if (this.#state.phase === 'admitting') {
           return this.#resume(event, nowMs, out);
         }

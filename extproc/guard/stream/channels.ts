@@ -1,11 +1,24 @@
 /** The channels of a response: which texts are still open, and what happens once a rule blocks. */
 import type { RequestGuard } from '../guard.ts';
 import type { ResponseText, ResponseTexts } from '../text/responses/response-texts.ts';
-import { ChannelText } from './channel-text.ts';
+import type { ChannelKind, EditedText } from './edited-text.ts';
 import type { HeldText } from './held-text.ts';
+import { textRemoved } from './without-text.ts';
+
+/** A text that something looks at, and decides at once or later. */
+export interface GuardedText extends EditedText {
+  /** Whether nothing has to be looked at. */
+  readonly isFree: boolean;
+  /** Decides the rest: nothing follows. */
+  end(): void;
+  /** Decides what there is, although more may follow. */
+  release(): void;
+}
+
+export type NewText = (kind: ChannelKind) => GuardedText;
 
 interface OpenChannel {
-  readonly channel: ChannelText;
+  readonly channel: GuardedText;
   readonly choice: string;
   /** The text went on after it had been released as if it was over. */
   resumed: boolean;
@@ -17,17 +30,22 @@ const MAX_CHANNELS = 4096;
 
 export class Channels {
   readonly #guard: RequestGuard;
+  readonly #newText: NewText;
   readonly #open = new Map<string, OpenChannel>();
+  /** Texts that are complete and not decided, because an answer is missing. */
+  #ended: GuardedText[] = [];
 
-  constructor(guard: RequestGuard) {
+  constructor(guard: RequestGuard, newText: NewText) {
     this.#guard = guard;
+    this.#newText = newText;
   }
 
   /** Adds the texts of an event or a document. Yields the units of each step. */
   *take(held: HeldText, texts: ResponseTexts): Generator<number, void> {
-    for (const text of texts.texts) {
+    for (const [place, text] of texts.texts.entries()) {
       yield* text.whole ? this.#takeWhole(held, text) : this.#takePart(held, text);
       if (this.#guard.block !== undefined) {
+        held.edits.push(...textRemoved(texts.texts.slice(place + 1)));
         return;
       }
     }
@@ -36,13 +54,9 @@ export class Channels {
 
   /** Decides everything: nothing follows. */
   end(): void {
-    for (const { channel } of this.#open.values()) {
-      if (this.#guard.block === undefined) {
-        channel.end();
-      }
-    }
-    if (this.#guard.block === undefined) {
-      this.#open.clear();
+    for (const [name, { channel }] of this.#open) {
+      this.#endText(channel);
+      this.#open.delete(name);
     }
   }
 
@@ -52,6 +66,19 @@ export class Channels {
       channel.drop();
     }
     this.#open.clear();
+    for (const text of this.#ended) {
+      text.drop();
+    }
+    this.#ended = [];
+  }
+
+  #endText(text: GuardedText): void {
+    if (this.#guard.block === undefined) {
+      text.end();
+    }
+    if (!text.isDecided) {
+      this.#ended = [...this.#ended.filter(({ isDecided }) => !isDecided), text];
+    }
   }
 
   /** Releases what this event waits for. */
@@ -64,16 +91,10 @@ export class Channels {
   }
 
   *#takeWhole(held: HeldText, text: ResponseText): Generator<number, void> {
-    const channel = new ChannelText(text, this.#guard);
-    if (channel.isFree) {
-      return;
-    }
-    yield* channel.append(held, text);
-    if (this.#guard.block === undefined) {
-      channel.end();
-    }
-    if (this.#guard.block !== undefined) {
-      channel.drop();
+    const channel = this.#newText(text);
+    if (!channel.isFree) {
+      yield* channel.append(held, text);
+      this.#endText(channel);
     }
   }
 
@@ -84,7 +105,7 @@ export class Channels {
         yield* this.#takeWhole(held, text);
         return;
       }
-      open = { channel: new ChannelText(text, this.#guard), choice: text.choice, resumed: false, released: false };
+      open = { channel: this.#newText(text), choice: text.choice, resumed: false, released: false };
       this.#open.set(text.channel, open);
     }
     if (open.channel.isFree) {
@@ -114,11 +135,9 @@ export class Channels {
       return;
     }
     for (const [name, open] of this.#open) {
-      if ((endsAll || name === endedChannel || endedChoices.includes(open.choice)) && this.#guard.block === undefined) {
-        open.channel.end();
-        if (this.#guard.block === undefined) {
-          this.#open.delete(name);
-        }
+      if (endsAll || name === endedChannel || endedChoices.includes(open.choice)) {
+        this.#endText(open.channel);
+        this.#open.delete(name);
       }
     }
   }

@@ -5,7 +5,7 @@ import { guardWith } from '../testing/guards.ts';
 import { guardDocument } from './guarded-document.ts';
 
 function guarded(document: string, guard = guardWith()): string | undefined {
-  const work = guardDocument(Buffer.from(document), guard);
+  const work = guardDocument(Buffer.from(document), guard, undefined);
   let step = work.next();
   while (!step.done) {
     step = work.next();

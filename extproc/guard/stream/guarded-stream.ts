@@ -6,7 +6,7 @@ import { asciiText } from '../../json/unescape.ts';
 import { EventData } from '../../providers/event.ts';
 import type { GuardBlock, RequestGuard } from '../guard.ts';
 import { COMPLETED, INCOMPLETE, ResponseTexts } from '../text/responses/response-texts.ts';
-import { Channels } from './channels.ts';
+import { Channels, type NewText } from './channels.ts';
 import { EventBuffer } from './event-buffer.ts';
 import { HeldText } from './held-text.ts';
 import { withoutText } from './without-text.ts';
@@ -40,11 +40,11 @@ export class GuardedStream {
   /** What cannot be read does not pass. */
   readonly #closed: boolean;
 
-  constructor(guard: RequestGuard, limits: HoldBackLimits, send: SendEvent) {
+  constructor(guard: RequestGuard, newText: NewText, limits: HoldBackLimits, send: SendEvent) {
     this.#guard = guard;
     this.#limits = limits;
     this.#send = send;
-    this.#channels = new Channels(guard);
+    this.#channels = new Channels(guard, newText);
     this.#masks = guard.changesResponses;
     this.#closed = guard.closesResponses;
   }
@@ -98,6 +98,7 @@ export class GuardedStream {
 
   /** Takes an event that ends the stream once a rule has blocked: without any text. */
   ending(bytes: Uint8Array, start: number, end: number): void {
+    this.resume();
     const held = new HeldText(bytes, start, end - start, 0);
     if (
       this.#data.find(bytes, start, end) &&
@@ -113,6 +114,11 @@ export class GuardedStream {
     if (this.block === undefined) {
       this.#channels.end();
     }
+    this.resume();
+  }
+
+  /** Lets go of what has been decided meanwhile. */
+  resume(): void {
     if (this.block === undefined) {
       this.#letGo();
     } else {
@@ -187,6 +193,9 @@ export class GuardedStream {
         return;
       }
       this.#letGo();
+      if (this.#held[0] === oldest) {
+        return;
+      }
     }
   }
 }

@@ -1,13 +1,19 @@
 import type { Splice } from '../../json/splice.ts';
-import type { ResponseTexts } from '../text/responses/response-texts.ts';
+import type { ResponseText, ResponseTexts } from '../text/responses/response-texts.ts';
 
 const EMPTY = new Uint8Array(0);
 const EMPTY_ARGUMENTS = Buffer.from('{}');
 
 /** Returns the edits that remove all text of a document or event: of one that a rule blocks. */
 export function withoutText({ texts, spelled }: ResponseTexts): readonly Splice[] {
-  return [
-    ...spelled,
-    ...texts.map(({ start, end, form }) => ({ start, end, bytes: form === 'json' ? EMPTY_ARGUMENTS : EMPTY })),
-  ];
+  return [...spelled, ...textRemoved(texts)];
+}
+
+/** Returns the edits that remove these texts. */
+export function textRemoved(texts: readonly ResponseText[]): readonly Splice[] {
+  return texts.map(({ start, end, form, whole }) => ({
+    start,
+    end,
+    bytes: form === 'json' && whole ? EMPTY_ARGUMENTS : EMPTY,
+  }));
 }

@@ -110,7 +110,8 @@ function responses(kind: TextKind, { event, done, item, find }: ResponsesForm): 
       ]);
       return [all.map((each) => (each.type === `${event}.delta` ? each.delta : '')).join(''), ...copies];
     },
-    document: (text) => JSON.stringify({ id: 'resp_1', status: 'completed', output: [item(text)] }),
+    document: (text) =>
+      JSON.stringify({ id: 'resp_1', status: 'completed', incomplete_details: null, output: [item(text)] }),
     readDocument: (document) => find(JSON.parse(document).output[0]),
   };
 }

@@ -4,7 +4,7 @@
  * structure of a document, because a lenient reader might see text where a client sees none.
  */
 
-import { unescapedText } from '../../json/unescape.ts';
+import { asciiText, unescapedText } from '../../json/unescape.ts';
 
 /** Deeper documents are broken; tools and schemas need a few dozen levels. */
 const MAX_DEPTH = 512;
@@ -24,6 +24,9 @@ export interface JsonVisitor {
 }
 
 type Expected = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
+
+/** What may follow a backslash. */
+const ESCAPED: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrtu'));
 
 /** One step of a path: the key of a member, or the place of an element. */
 export type PathStep = string | number;
@@ -83,7 +86,7 @@ export class JsonStrings {
       } else if (byte === 0x3a) {
         this.#colon();
       } else {
-        this.#scalar(byte);
+        this.#scalar();
       }
     }
     if (this.#at < this.#end && !this.broken) {
@@ -112,13 +115,15 @@ export class JsonStrings {
         this.#endString(at);
         return;
       }
-      at += byte === 0x5c ? 2 : 1;
+      if (byte === 0x5c) {
+        this.broken ||= !ESCAPED.has(bytes[at + 1]!);
+        at++;
+      }
+      at++;
     }
     // An escape may reach past the slice.
     this.#at = at;
-    if (at > this.#end) {
-      this.broken = true;
-    }
+    this.broken ||= at > this.#end;
   }
 
   #endString(end: number): void {
@@ -186,7 +191,7 @@ export class JsonStrings {
     this.#expected = 'value';
   }
 
-  #scalar(first: number): void {
+  #scalar(): void {
     const expected = this.#expected;
     const start = this.#at;
     let at = start;
@@ -194,8 +199,7 @@ export class JsonStrings {
     while (at < this.#end && isScalarByte(this.bytes[at]!)) {
       at++;
     }
-    const begins = isScalarByte(first) && first !== 0x2b && first !== 0x2e;
-    if (!begins || (expected !== 'value' && expected !== 'value-or-end')) {
+    if ((expected !== 'value' && expected !== 'value-or-end') || !isScalar(this.bytes, start, at)) {
       this.broken = true;
       return;
     }
@@ -219,6 +223,25 @@ function isScalarByte(byte: number): boolean {
     byte === 0x2e ||
     byte === 0x45
   );
+}
+
+const LITERALS: ReadonlySet<string> = new Set(['true', 'false', 'null']);
+
+/** Words that are no literals might be text for a client. */
+function isScalar(bytes: Uint8Array, start: number, end: number): boolean {
+  const first = bytes[start]!;
+  if (end === start || first === 0x2b || first === 0x2e || first === 0x65 || first === 0x45) {
+    return false;
+  }
+  if (first >= 0x61) {
+    return end - start <= 5 && LITERALS.has(asciiText(bytes, start, end));
+  }
+  for (let at = start; at < end; at++) {
+    if (bytes[at]! >= 0x61 && bytes[at] !== 0x65) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** Longer keys are no names that a reader knows. */

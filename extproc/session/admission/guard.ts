@@ -4,7 +4,7 @@
  * blocked request holds nothing.
  */
 import type { AnalyzeContext } from '../../guard/external/external-detector.ts';
-import { RequestGuard } from '../../guard/guard.ts';
+import { type GuardPhase, RequestGuard } from '../../guard/guard.ts';
 import type { TextQuestion } from '../../guard/request-analysis.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import type { Admission, AdmissionStep, AdmissionWait, StepResult } from './admission.ts';
@@ -67,7 +67,7 @@ function paused(admission: Admission, run: GuardRun, out: Action[]): StepResult 
     return run.result.failure ?? 'next';
   }
   for (const [id, { rule, scope, text, isLast }] of run.questions.entries()) {
-    const context = contextOf(admission, scope, isLast);
+    const context = contextOf(admission, 'request', scope, isLast);
     out.push({ type: 'analyze', id, detector: rule.external, text, context, timeoutMs: rule.timeoutMs });
   }
   return analyzed(run);
@@ -84,14 +84,16 @@ function analyzed(run: GuardRun): AdmissionWait<EventOf<'analyzed'>> {
   };
 }
 
-function contextOf(
+/** Returns what a service learns about a text. */
+export function contextOf(
   { request, choice, identity }: Admission,
+  phase: GuardPhase,
   scope: TextQuestion['scope'],
   final: boolean,
 ): AnalyzeContext {
   const { tenant, user } = identity?.proven.caller ?? {};
   return {
-    phase: 'request',
+    phase,
     scope,
     model: choice!.facts.model,
     route: choice!.rule.rule.route,

@@ -5,6 +5,7 @@
 import type { Failure } from '../../errors.ts';
 import type { EventFacts, StreamWriter } from '../../providers/adapter.ts';
 import type { Usage } from '../../usage.ts';
+import type { ActionOf, EventOf } from '../protocol.ts';
 import { type EventPart, type ResponseGuard, StreamGuard } from './stream-guard.ts';
 
 /** Takes events in order, each as soon as its lease covers it. */
@@ -101,6 +102,27 @@ export class ClientStream implements EventSink {
   /** Tells what the guardrails say about the stream so far. */
   guarded(nowMs: number): Failure | undefined {
     return this.#guard?.problem(nowMs);
+  }
+
+  /** Text waits for services of guardrails; nothing more can be decided without them. */
+  get isWaiting(): boolean {
+    return this.#guard?.isWaiting === true;
+  }
+
+  /** So much waits for services that no more may arrive. */
+  get isFull(): boolean {
+    return this.#guard?.isFull === true;
+  }
+
+  /** Returns the questions to services that are to be asked now. */
+  questions(): readonly ActionOf<'analyze'>[] {
+    return this.#guard?.questions() ?? [];
+  }
+
+  /** Takes the answer of a service. */
+  answer({ id, result }: EventOf<'analyzed'>, nowMs: number): void {
+    this.#guard?.answer(id, result, nowMs);
+    this.flush();
   }
 
   /** Returns what is to be sent now, partly as views of the bytes that were read last. */

@@ -5,11 +5,11 @@
  */
 import { type Failure, failure, isFailure } from '../../errors.ts';
 import type { ResponseConversion } from '../../providers/adapter.ts';
-import type { Action } from '../protocol.ts';
+import type { Action, EventOf } from '../protocol.ts';
 import type { MeteredContext } from './handler.ts';
 import { KeptDocument } from './kept-document.ts';
-import type { IncomingBody } from './metered.ts';
-import { guardedStream } from './stream-guard.ts';
+import { type IncomingBody, NO_BYTES } from './metered.ts';
+import { StreamGuard } from './stream-guard.ts';
 
 /** More than any answer with tool calls; answers with images are not converted. */
 const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
@@ -22,6 +22,9 @@ const documentTooLong = failure(
 export class ConvertedDocument extends KeptDocument {
   protected override readonly maxBytes = MAX_DOCUMENT_BYTES;
   readonly #conversion: ResponseConversion;
+  /** Present where guardrails look at a stream. */
+  #client: StreamGuard | undefined;
+  readonly #events: Uint8Array[] = [];
 
   constructor(context: MeteredContext, incoming: IncomingBody, conversion: ResponseConversion) {
     super(context, incoming);
@@ -44,12 +47,35 @@ export class ConvertedDocument extends KeptDocument {
       this.deliver(stream, out);
       return;
     }
-    const { bytes, problem, ends } = guardedStream(guard, stream);
-    if (problem === undefined || ends) {
-      this.failure = problem;
-      this.deliver(bytes, out);
-    } else {
+    this.#client = new StreamGuard(guard, (bytes, start, end) =>
+      this.#events.push(Buffer.from(bytes.subarray(start, end))),
+    );
+    this.#client.finish(stream);
+    this.#streamed(out);
+  }
+
+  protected override analyzed(event: EventOf<'analyzed'>, nowMs: number, out: Action[]): void {
+    if (this.#client === undefined) {
+      super.analyzed(event, nowMs, out);
+    } else if (!this.ended) {
+      this.#client.answer(event.id, event.result, nowMs);
+      this.#streamed(out);
+    }
+  }
+
+  /** Sends a stream once guardrails have decided about all of it. */
+  #streamed(out: Action[]): void {
+    const client = this.#client!;
+    const problem = client.problem(0);
+    this.busy = problem === undefined && client.isWaiting;
+    if (this.busy) {
+      out.push(...client.questions());
+    } else if (problem !== undefined && this.context.guard!.guard.block === undefined) {
       this.fail(problem, out);
+    } else {
+      client.ending(NO_BYTES);
+      this.failure = problem;
+      this.deliver(Buffer.concat(this.#events), out);
     }
   }
 

@@ -45,7 +45,7 @@ export interface MeteredContext {
 }
 
 export type ResponseBodyEvent = EventOf<
-  'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended' | 'inspected'
+  'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended' | 'inspected' | 'analyzed'
 >;
 
 export interface ResponseHandler {

@@ -3,10 +3,12 @@
  * converted. Its headers wait for it where the client did not ask for a stream.
  */
 import { type Failure, failure } from '../../errors.ts';
-import { guardDocument } from '../../guard/stream/guarded-document.ts';
-import type { Action, Inspection } from '../protocol.ts';
+import type { Analyses } from '../../guard/stream/analyses.ts';
+import { type DocumentStep, guardDocument } from '../../guard/stream/guarded-document.ts';
+import type { Action, EventOf, Inspection } from '../protocol.ts';
 import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';
 import { NO_BYTES } from './metered.ts';
+import { newAnalyses } from './stream-guard.ts';
 import { UnaryResponse } from './unary.ts';
 
 /** Smaller documents are examined at once: another turn of the event loop would cost more. */
@@ -16,14 +18,16 @@ const BYTES_AT_ONCE = 32 * 1024;
 class Examination implements Inspection {
   /** Present at the end: the document that the client gets, or undefined: it cannot be read. */
   result: { readonly document: Uint8Array | undefined } | undefined;
-  readonly #work: Generator<number, Uint8Array | undefined>;
+  /** Services have to answer first. */
+  isWaiting = false;
+  readonly #work: Generator<DocumentStep, Uint8Array | undefined>;
 
-  constructor(work: Generator<number, Uint8Array | undefined>) {
+  constructor(work: Generator<DocumentStep, Uint8Array | undefined>) {
     this.#work = work;
   }
 
   step(): number {
-    if (this.result !== undefined) {
+    if (this.result !== undefined || this.isWaiting) {
       return 0;
     }
     const { done, value } = this.#work.next();
@@ -31,7 +35,8 @@ class Examination implements Inspection {
       this.result = { document: value };
       return 0;
     }
-    return Math.max(1, value);
+    this.isWaiting = value === 'answers';
+    return value === 'answers' ? 0 : Math.max(1, value);
   }
 }
 
@@ -39,6 +44,7 @@ export abstract class KeptDocument extends UnaryResponse {
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #examination: Examination | undefined;
+  #analyses: Analyses | undefined;
   /** The document that is being examined. */
   #whole: Uint8Array = NO_BYTES;
 
@@ -53,7 +59,7 @@ export abstract class KeptDocument extends UnaryResponse {
 
   override handle(event: ResponseBodyEvent, nowMs: number, out: Action[]): ResponseHandler {
     if (event.type === 'inspected' && !this.ended) {
-      this.#examined(out);
+      this.#proceed(out);
       return this;
     }
     return super.handle(event, nowMs, out);
@@ -88,30 +94,62 @@ export abstract class KeptDocument extends UnaryResponse {
       return;
     }
     this.#whole = document;
-    const examination = new Examination(guardDocument(document, guard.guard));
-    this.#examination = examination;
-    for (let bytes = 0; examination.result === undefined && bytes < BYTES_AT_ONCE; ) {
-      bytes += examination.step();
+    this.#analyses = newAnalyses(guard.guard);
+    this.#examination = new Examination(guardDocument(document, guard.guard, this.#analyses));
+    this.#proceed(out);
+  }
+
+  protected override analyzed({ id, result }: EventOf<'analyzed'>, _nowMs: number, out: Action[]): void {
+    const examination = this.#examination;
+    if (examination === undefined || this.ended) {
+      return;
     }
-    if (examination.result === undefined) {
-      this.busy = true;
-      out.push({ type: 'inspect', inspection: examination });
-    } else {
-      this.#examined(out);
+    this.#analyses!.answer(id, result);
+    this.#ask(out);
+    if (!this.#analyses!.isWaiting) {
+      examination.isWaiting = false;
+      this.#proceed(out);
     }
   }
 
-  #examined(out: Action[]): void {
-    const { guard, unexamined } = this.context.guard!;
-    const { document } = this.#examination!.result!;
-    this.busy = false;
-    const problem = document === undefined ? unexamined('unreadable_response') : undefined;
-    if (problem !== undefined) {
-      this.fail(problem, out);
+  /** Goes on as far as possible now. */
+  #proceed(out: Action[]): void {
+    const examination = this.#examination!;
+    for (let bytes = 0; bytes < BYTES_AT_ONCE; ) {
+      const step = examination.step();
+      if (step === 0) {
+        break;
+      }
+      bytes += step;
+    }
+    if (examination.result !== undefined) {
+      this.#examined(examination.result.document, out);
       return;
     }
+    this.busy = true;
+    this.#ask(out);
+    if (!examination.isWaiting) {
+      out.push({ type: 'inspect', inspection: examination });
+    }
+  }
+
+  #ask(out: Action[]): void {
+    const questions = this.#analyses?.questions.splice(0) ?? [];
+    out.push(...questions.map((question) => this.context.guard!.ask(question)));
+  }
+
+  #examined(document: Uint8Array | undefined, out: Action[]): void {
+    const { guard, unexamined, unanswered } = this.context.guard!;
+    this.busy = false;
+    const failures = this.#analyses?.failures ?? [];
+    const problem =
+      (failures.length > 0 ? unanswered(failures) : undefined) ??
+      (document === undefined ? unexamined('unreadable_response') : undefined);
     if (guard.block !== undefined) {
       this.failure = failure('content_blocked', guard.block.message);
+    } else if (problem !== undefined) {
+      this.fail(problem, out);
+      return;
     }
     this.deliver(document ?? this.#whole, out);
   }

@@ -86,6 +86,9 @@ export abstract class MeteredResponse implements ResponseHandler {
       case 'extended':
         this.extended(event.tokens, nowMs, out);
         return this;
+      case 'analyzed':
+        this.analyzed(event, nowMs, out);
+        return this;
       case 'inspected':
         return this;
       default:
@@ -151,6 +154,9 @@ export abstract class MeteredResponse implements ResponseHandler {
   abstract fail(problem: Failure, out: Action[]): void;
 
   abstract evidence(nowMs: number): ResponseEvidence;
+
+  /** Takes what a service of guardrails says about a part of the response. */
+  protected analyzed(_event: EventOf<'analyzed'>, _nowMs: number, _out: Action[]): void {}
 
   protected extended(_tokens: number, _nowMs: number, _out: Action[]): void {}
 

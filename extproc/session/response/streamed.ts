@@ -6,7 +6,7 @@
  */
 import { type Failure, failure } from '../../errors.ts';
 import { textUsage, type Usage } from '../../usage.ts';
-import type { Action } from '../protocol.ts';
+import type { Action, EventOf } from '../protocol.ts';
 import { ClientStream, type EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
@@ -36,6 +36,10 @@ export class StreamedResponse extends MeteredResponse {
   /** Absent where the bytes pass as they arrive. */
   readonly #client: ClientStream | undefined;
   #truncated = false;
+  /** Waits for an extension. */
+  #isExtending = false;
+  /** Waits for the last answers of guardrails: at the provider's end, or an earlier one. */
+  #ending: 'provider' | 'early' | undefined;
   #blockedAtMs = 0;
   /** Total wait for extensions, and the last wait if it was in vain. */
   #waitedMs = 0;
@@ -72,10 +76,13 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #relay(bytes: Uint8Array, nowMs: number, out: Action[]): void {
-    if (this.blocked) {
+    if (this.#isExtending) {
       if (bytes.length > 0) {
         this.#deferred.push(Buffer.from(bytes));
       }
+      return;
+    }
+    if (this.#ending !== undefined) {
       return;
     }
     this.#client!.guarded(nowMs);
@@ -106,13 +113,21 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #end(nowMs: number, out: Action[]): void {
-    const { hasTrailers } = this.incoming;
-    this.#client!.end();
-    const problem = this.#client!.guarded(nowMs);
+    const client = this.#client!;
+    client.end();
+    const problem = client.guarded(nowMs);
     if (problem !== undefined) {
       this.#stopped(problem, out);
-      return;
+    } else if (client.isWaiting) {
+      this.#ending = 'provider';
+      this.#release(false, out);
+    } else {
+      this.#complete(out);
     }
+  }
+
+  #complete(out: Action[]): void {
+    const { hasTrailers } = this.incoming;
     this.#release(!hasTrailers, out);
     if (hasTrailers) {
       out.push({ type: 'response-trailers' });
@@ -123,8 +138,8 @@ export class StreamedResponse extends MeteredResponse {
   #askForExtension(nowMs: number, out: Action[]): void {
     const { needed, leasedTokens } = this.#stream;
     const lease = this.context.lease!;
+    this.#isExtending = true;
     this.#release(false, out);
-    this.blocked = true;
     lease.reclaimable = false;
     this.#blockedAtMs = nowMs;
     const usual = Math.min(MAX_EXTENSION_TOKENS, Math.max(MIN_EXTENSION_TOKENS, needed, leasedTokens));
@@ -136,9 +151,10 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   protected override extended(tokens: number, nowMs: number, out: Action[]): void {
-    if (!this.blocked) {
+    if (!this.#isExtending) {
       return;
     }
+    this.#isExtending = false;
     this.blocked = false;
     this.context.lease!.reclaimable = true;
     const waitedMs = nowMs - this.#blockedAtMs;
@@ -149,21 +165,46 @@ export class StreamedResponse extends MeteredResponse {
       return;
     }
     this.#afterPush(this.#stream.extend(tokens), nowMs, out);
-    while (!this.blocked && !this.ended && this.#deferred.length > 0) {
+    while (!this.#isExtending && !this.ended && this.#deferred.length > 0) {
       this.#relay(this.#deferred.shift()!, nowMs, out);
     }
   }
 
   #truncate(tokens: number, nowMs: number, out: Action[]): void {
+    const client = this.#client!;
     this.#stream.endLease(tokens);
-    this.#client!.truncate(this.#usageSoFar(this.#stream.outputTokens()));
-    const problem = this.#client!.guarded(nowMs);
+    client.truncate(this.#usageSoFar(this.#stream.outputTokens()));
+    const problem = client.guarded(nowMs);
     if (problem !== undefined) {
       this.#stopped(problem, out);
       return;
     }
-    this.#endEarly(out);
     this.#truncated = true;
+    if (client.isWaiting) {
+      this.#ending = 'early';
+      this.#deferred = [];
+      this.#release(false, out);
+    } else {
+      this.#endEarly(out);
+    }
+  }
+
+  protected override analyzed(event: EventOf<'analyzed'>, nowMs: number, out: Action[]): void {
+    const client = this.#client;
+    if (client === undefined) {
+      return;
+    }
+    client.answer(event, nowMs);
+    const problem = client.guarded(nowMs);
+    if (problem !== undefined) {
+      this.#stopped(problem, out);
+    } else if (this.#ending === undefined || client.isWaiting) {
+      this.#release(false, out);
+    } else if (this.#ending === 'early') {
+      this.#endEarly(out);
+    } else {
+      this.#complete(out);
+    }
   }
 
   /** Guardrails end the stream: they block it, or it cannot be examined. */
@@ -211,13 +252,18 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #release(endOfStream: boolean, out: Action[]): void {
-    const pieces = this.#client!.take();
+    const client = this.#client!;
+    const pieces = client.take();
     const last = pieces.length - 1;
     for (let index = 0; index <= last; index++) {
       out.push({ type: 'response-body', bytes: pieces[index]!, endOfStream: endOfStream && index === last });
     }
     if (last < 0 && endOfStream) {
       out.push({ type: 'response-body', bytes: NO_BYTES, endOfStream: true });
+    }
+    if (!endOfStream) {
+      out.push(...client.questions());
+      this.blocked = this.#isExtending || this.#ending === 'early' || client.isFull;
     }
   }
 
@@ -239,8 +285,8 @@ export class StreamedResponse extends MeteredResponse {
     const stream = this.#stream;
     const { incoming } = this;
     const { reader } = this.context.adapter;
-    const pendingMs = this.blocked ? nowMs - this.#blockedAtMs : 0;
-    const unreadMs = this.blocked ? pendingMs : this.#waitedInVainMs;
+    const pendingMs = this.#isExtending ? nowMs - this.#blockedAtMs : 0;
+    const unreadMs = this.#isExtending ? pendingMs : this.#waitedInVainMs;
     return {
       usage: reader.usage,
       usageFinal: reader.usageFinal,

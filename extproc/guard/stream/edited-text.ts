@@ -1,0 +1,204 @@
+/**
+ * The text of one channel of a response, and the way back from the text to the events: which parts
+ * of them must change.
+ */
+import type { Replacement, RequestGuard, RuleFinding } from '../guard.ts';
+import { blockSigned } from '../signed-text.ts';
+import type { TextFragment } from '../text/fragment.ts';
+import { escapedUnits, unitsOf } from '../text/string-units.ts';
+import type { HeldText } from './held-text.ts';
+import { JsonSource } from './json-source.ts';
+
+/** Units that are looked at at once, so that a long text takes several small steps. */
+const STEP_UNITS = 8 * 1024;
+
+const NOTHING = new Uint8Array(0);
+
+/** A fragment whose text is not completely decided. */
+interface Piece {
+  readonly held: HeldText;
+  readonly start: number;
+  readonly end: number;
+  /** The place of its first unit in the source of the channel, and of the one after its last. */
+  readonly from: number;
+  readonly to: number;
+}
+
+type TextSpan = Pick<TextFragment, 'start' | 'end'>;
+
+export type ChannelKind = Pick<TextFragment, 'scope' | 'form' | 'repeats'> & { readonly isSigned: boolean };
+
+export abstract class EditedText {
+  readonly kind: ChannelKind;
+  protected readonly guard: RequestGuard;
+  /** The window: context, and what is not decided. */
+  protected text = '';
+  /** The place of the window in the text of the channel. */
+  protected base = 0;
+  /** Text before this place may go. */
+  protected released = 0;
+  /** The end of the last replacement. */
+  protected replacedTo = 0;
+  readonly #pieces: Piece[] = [];
+  /** Present for text in JSON: the text is not the source then. */
+  readonly #source: JsonSource | undefined;
+  #marks: number[] = [];
+  /** The end of the source. */
+  #end = 0;
+
+  constructor(kind: ChannelKind, guard: RequestGuard) {
+    this.kind = kind;
+    this.guard = guard;
+    this.#source = kind.form === 'json' ? new JsonSource() : undefined;
+  }
+
+  get isDecided(): boolean {
+    return this.#pieces.length === 0;
+  }
+
+  /** The oldest event that waits for this channel. */
+  get oldest(): HeldText | undefined {
+    return this.#pieces[0]?.held;
+  }
+
+  /** Adds the next fragment. Yields the units of each step. */
+  *append(held: HeldText, { start, end }: TextSpan): Generator<number> {
+    const units = unitsOf(held.bytes, held.base + start, held.base + end);
+    if (units.length === 0) {
+      return;
+    }
+    held.undecided++;
+    this.#pieces.push({ held, start, end, from: this.#end, to: this.#end + units.length });
+    for (let at = 0; at < units.length; at += STEP_UNITS) {
+      const some = units.length <= STEP_UNITS ? units : units.slice(at, at + STEP_UNITS);
+      this.#end += some.length;
+      this.#add(some);
+      this.grown();
+      if (at + STEP_UNITS < units.length) {
+        yield some.length;
+      }
+    }
+  }
+
+  /** Called when the window has grown. */
+  protected abstract grown(): void;
+
+  /** Removes all text that is not decided. */
+  drop(): void {
+    for (const piece of this.#pieces) {
+      this.#cut(piece, Math.max(piece.from, this.#sourceAt(this.released)), piece.to, NOTHING);
+      piece.held.undecided--;
+    }
+    this.#pieces.length = 0;
+  }
+
+  /** Adds what is left of a source that ends within an escape. */
+  protected endSource(): void {
+    const rest = this.#source?.end();
+    if (rest !== undefined && rest.text !== '') {
+      this.text += rest.text;
+      this.#marks.push(...rest.marks);
+    }
+  }
+
+  /** Applies what the rules decide about findings in the window. */
+  protected resolve(findings: readonly RuleFinding[]): void {
+    const { isSigned, repeats } = this.kind;
+    const { replacements, blockedAt } = this.guard.resolve('response', this.text, findings, !repeats);
+    if (isSigned) {
+      blockSigned(
+        this.guard,
+        findings.map(({ rule }) => rule),
+      );
+      return;
+    }
+    for (const replacement of replacements) {
+      this.apply(replacement);
+    }
+    if (blockedAt !== undefined) {
+      this.apply({ start: blockedAt, end: this.text.length, text: '' });
+    }
+  }
+
+  /** Replaces a part of the window, as far as it has not gone yet. */
+  protected apply({ start, end, text }: Replacement): void {
+    const from = Math.max(this.base + start, this.released);
+    const to = this.base + end;
+    this.replacedTo = Math.max(this.replacedTo, to);
+    if (this.#source === undefined) {
+      this.#splice(from, to, Buffer.from(escapedUnits(text)));
+    } else {
+      this.#spliceStrings(from - this.base, to - this.base, text);
+    }
+  }
+
+  /** Lets go of the fragments that are decided. */
+  protected letGo(): void {
+    const decided = this.#sourceAt(this.released);
+    while (this.#pieces.length > 0 && this.#pieces[0]!.to <= decided) {
+      this.#pieces.shift()!.held.undecided--;
+    }
+  }
+
+  /** Drops text before a place, which is no longer needed. */
+  protected forget(place: number): void {
+    const drop = place - this.base;
+    this.text = this.text.slice(drop);
+    this.base = place;
+    if (this.#source !== undefined) {
+      this.#marks = this.#marks.slice(drop);
+    }
+  }
+
+  #add(units: string): void {
+    if (this.#source === undefined) {
+      this.text += units;
+      return;
+    }
+    const { text, marks } = this.#source.push(units);
+    this.text += text;
+    for (const mark of marks) {
+      this.#marks.push(mark);
+    }
+  }
+
+  /** Replaces the parts of [from, to) of the window that are inside of strings. */
+  #spliceStrings(from: number, to: number, inserted: string): void {
+    let bytes: Uint8Array = Buffer.from(escapedUnits(escapedUnits(inserted)));
+    for (let at = from; at < to; at++) {
+      if ((this.#marks[at]! & 1) === 0) {
+        continue;
+      }
+      const first = at;
+      while (at < to && (this.#marks[at]! & 1) === 1) {
+        at++;
+      }
+      this.#splice(this.#sourceAt(this.base + first), this.#sourceAt(this.base + at), bytes);
+      bytes = NOTHING;
+    }
+  }
+
+  /** Replaces a part of the source: the first fragment gets the bytes, others lose their part. */
+  #splice(from: number, to: number, bytes: Uint8Array): void {
+    let inserted = bytes;
+    for (const piece of this.#pieces) {
+      if (piece.to > from && piece.from < to) {
+        this.#cut(piece, Math.max(from, piece.from), Math.min(to, piece.to), inserted);
+        inserted = NOTHING;
+      }
+    }
+  }
+
+  #cut({ held, start, end, from }: Piece, cutFrom: number, cutTo: number, bytes: Uint8Array): void {
+    held.edit(start, end, cutFrom - from, cutTo - from, bytes);
+  }
+
+  /** Returns the place in the source of a place in the text. */
+  #sourceAt(place: number): number {
+    if (this.#source === undefined) {
+      return place;
+    }
+    const mark = this.#marks[place - this.base];
+    return mark === undefined ? this.#source.readTo : mark >> 1;
+  }
+}
