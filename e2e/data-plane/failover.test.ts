@@ -28,11 +28,17 @@ let gateway: Gateway;
 let openai: OpenAI;
 let anthropic: Anthropic;
 
+/** The rules whose first backend is limited. */
+const LIMITED = ['limited', 'messages', 'spent', 'short-rest', 'used-up', 'raw-429'] as const;
+
 const withKey = (key: keyof typeof KEYS): Document => ({
   credential: { type: 'APIKey', apiKey: { secretRef: { name: 'keys', key } } },
 });
 
-/** Each case has a rule of its own, because a backend rests for one rule. */
+/**
+ * Each case has a rule of its own, because a backend that fails rests for one rule. One that is
+ * limited, or refuses connections, rests for all rules: such cases have backends of their own.
+ */
 function rule(name: string, from: string, to: Document, more: Document = {}) {
   return {
     name,
@@ -55,32 +61,22 @@ before(async () => {
   gateway = await startGateway([
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys', namespace: 'default' }, stringData: KEYS },
     backend('main', { port: first.port, models, more: withKey('first') }),
+    ...LIMITED.map((name) => backend(`main-${name}`, { port: first.port, models, more: withKey('first') })),
     backend('dead', { port: deadPort, models, more: withKey('first') }),
+    backend('dead-raw', { port: deadPort, models, more: withKey('first') }),
+    backend('spare-both', { port: second.port, models, more: withKey('second') }),
     backend('spare', { port: second.port, models, more: withKey('second') }),
     backend('first-claude', { schema: 'Anthropic', port: first.port, models, more: withKey('first') }),
     backend('prefixed', { port: second.port, models, more: { ...withKey('second'), pathPrefix: '/team/v1' } }),
     backend('claude', { schema: 'Anthropic', port: second.port, models, more: withKey('second') }),
     route('failover', [
       rule('refused', 'dead', spare),
-      ...[
-        'broken',
-        'limited',
-        'failing',
-        'large',
-        'late',
-        'messages',
-        'spent',
-        'short-rest',
-        'used-up',
-        'silent',
-        'cut',
-        'well',
-      ].map((name) => rule(name, 'main', spare)),
+      ...['broken', 'failing', 'large', 'late', 'silent', 'cut', 'well'].map((name) => rule(name, 'main', spare)),
+      ...LIMITED.map((name) => rule(name, `main-${name}`, spare)),
       rule('converted', 'main', claude),
-      rule('raw-refused', 'dead', spare),
-      ...['raw-429', 'raw-500', 'raw-reset', 'raw-late', 'raw-both', 'raw-trailers'].map((name) =>
-        rule(name, 'main', spare),
-      ),
+      rule('raw-refused', 'dead-raw', spare),
+      ...['raw-500', 'raw-reset', 'raw-late', 'raw-trailers'].map((name) => rule(name, 'main', spare)),
+      rule('raw-both', 'main', { name: 'spare-both', model: MODEL }),
       rule('raw-converted', 'main', claude),
       rule('raw-converted-stream', 'main', claude),
       rule('raw-back', 'first-claude', { name: 'prefixed', model: MODEL }),
@@ -242,7 +238,7 @@ describe('one request reaches the second backend', () => {
       assert.match(await response.text(), /data: \[DONE\]\n\n$/);
       assertOneEach();
       assert.deepEqual(await attemptsOf(name), [
-        { backend: 'default/main', ...attempt },
+        { backend: name === 'raw-429' ? 'default/main-raw-429' : 'default/main', ...attempt },
         { backend: 'default/spare', status: 200 },
       ]);
     });
