@@ -11,6 +11,9 @@ import { sendHostile } from './hostile-answers.ts';
 import type { Seen } from './seen.ts';
 import { wordsOf } from './words.ts';
 
+/** Characters of an echoed text that count as a token. */
+const ECHOED_CHARS = 3;
+
 const KEPT_ANSWER_CHARS = 512 << 10;
 
 export async function answer(
@@ -97,7 +100,7 @@ async function stream(
       return;
     }
     const count = Math.min(step, plan.tokens - made);
-    const text = wordsOf(count, made);
+    const text = plan.echoed?.slice(made * ECHOED_CHARS, (made + count) * ECHOED_CHARS) ?? wordsOf(count, made);
     let events = '';
     for (let choice = 0; choice < plan.choices; choice += 1) {
       events += dialect.delta(plan, choice, text, made);
@@ -117,7 +120,9 @@ async function stream(
 }
 
 function planOf(record: Seen, asked: MockRequest, behaviour: Behaviour): MockAnswer {
-  const wanted = behaviour.tokens ?? 20;
+  const longest = asked.texts.reduce((one, other) => (other.length > one.length ? other : one), '');
+  const echoed = behaviour.echo === true ? longest : undefined;
+  const wanted = echoed === undefined ? (behaviour.tokens ?? 20) : Math.ceil(echoed.length / ECHOED_CHARS);
   const hidden = behaviour.hiddenTokens ?? 0;
   const bound = behaviour.keepsBounds === false ? undefined : asked.bound;
   const hiddenTokens = bound === undefined ? hidden : Math.min(hidden, bound);
@@ -137,9 +142,10 @@ function planOf(record: Seen, asked: MockRequest, behaviour: Behaviour): MockAns
     serviceTier: behaviour.serviceTier,
     reason: tokens < wanted ? 'length' : tool === undefined ? 'stop' : 'tool',
     tokens,
+    echoed,
     // Built only on demand, because a stream may be endless.
     get text() {
-      return wordsOf(tokens);
+      return echoed ?? wordsOf(tokens);
     },
   };
 }

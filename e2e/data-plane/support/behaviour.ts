@@ -37,6 +37,8 @@ export interface Behaviour {
   readonly fail?: { readonly when: 'before' | 'in' | 'after'; readonly how: FailureMode; readonly chunks?: number };
   /** Compresses, whatever `accept-encoding` says. */
   readonly encoding?: 'gzip' | 'br' | 'zstd';
+  /** Responds with the longest text of the prompt, in pieces of three characters. */
+  readonly echo?: boolean;
   /** Responds with a call of the first tool of the request. */
   readonly tool?: boolean;
   /** Bodies that no honest provider sends. */

@@ -36,6 +36,8 @@ export interface MockAnswer {
   readonly reason: 'stop' | 'length' | 'tool';
   /** Visible tokens of each choice at the end. */
   readonly tokens: number;
+  /** The text that is echoed. */
+  readonly echoed?: string | undefined;
   /** The text of one choice at the end. */
   readonly text: string;
 }
