@@ -59,9 +59,10 @@ export class AnalyzedText extends EditedText {
   }
 
   /** Asks about what there is, although more may follow. */
-  release(): void {
+  release(): boolean {
     this.#finalTo = this.base + this.text.length;
     this.#ask();
+    return true;
   }
 
   /** Asks about the next window, unless an answer is missing or the text is too short. */

@@ -46,9 +46,16 @@ export class ChannelText extends EditedText {
     this.letGo();
   }
 
-  /** Releases what waits, although a value may go on later, which is then masked from there on. */
-  release(): void {
-    this.#decide(true);
+  /**
+   * Releases what waits, although a value may go on later, which is then masked from there on.
+   * Where a rule is closed, the beginning of a value must not pass, so the text goes on waiting.
+   */
+  release(): boolean {
+    const isOpen = this.#rules.every(({ onFailure }) => onFailure === 'Open');
+    if (isOpen) {
+      this.#decide(true);
+    }
+    return isOpen;
   }
 
   /** Decides as much as is possible; `final`: everything. */

@@ -11,8 +11,11 @@ export interface GuardedText extends EditedText {
   readonly isFree: boolean;
   /** Decides the rest: nothing follows. */
   end(): void;
-  /** Decides what there is, although more may follow. */
-  release(): void;
+  /**
+   * Decides what there is, although more may follow. Returns false, and does nothing, where a closed
+   * rule forbids it.
+   */
+  release(): boolean;
 }
 
 export type NewText = (kind: ChannelKind) => GuardedText;
@@ -81,13 +84,15 @@ export class Channels {
     }
   }
 
-  /** Releases what this event waits for. */
-  release(held: HeldText): void {
+  /** Releases what this event waits for. Returns false where a closed rule forbids it. */
+  release(held: HeldText): boolean {
+    let isReleased = true;
     for (const open of this.#open.values()) {
       if (open.channel.oldest === held && this.#guard.block === undefined) {
-        open.channel.release();
+        isReleased = open.channel.release() && isReleased;
       }
     }
+    return isReleased;
   }
 
   *#takeWhole(held: HeldText, text: ResponseText): Generator<number, void> {

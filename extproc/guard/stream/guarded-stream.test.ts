@@ -143,15 +143,48 @@ describe('a text that is open while others wait', () => {
   const chunk = (index: number, delta: object) => `data: ${JSON.stringify({ choices: [{ index, delta }] })}\n\n`;
   const call = (args: string) => chunk(0, { tool_calls: [{ index: 0, function: { arguments: args } }] });
 
-  it('is released when the model writes for another purpose', () => {
-    const { left } = pass([chunk(0, { content: 'Hello jane' }), call('{"key": '), call('"b. "')]);
+  const open = () => guardWith(MASK, ['Response'], 'Open');
+
+  it('is released when the model writes for another purpose, by an open rule', () => {
+    const { left } = pass([chunk(0, { content: 'Hello jane' }), call('{"key": '), call('"b. "')], open());
     assert.deepEqual(left, [0, 2, 3]);
   });
 
-  it('is released at the bounds', () => {
+  it('is released at the bounds, by an open rule', () => {
     const choices = [chunk(0, { content: 'jane' }), chunk(1, { content: 'One. ' }), chunk(1, { content: 'Two. ' })];
-    assert.deepEqual(pass(choices, guardWith(), LIMITS, [0, 10, 20]).left, [0, 0, 0]);
-    assert.deepEqual(pass(choices, guardWith(), LIMITS, [0, 10, 2001]).left, [0, 0, 3]);
-    assert.deepEqual(pass(choices, guardWith(), { bytes: 150, ms: 2000 }).left, [0, 0, 3]);
+    assert.deepEqual(pass(choices, open(), LIMITS, [0, 10, 20]).left, [0, 0, 0]);
+    assert.deepEqual(pass(choices, open(), LIMITS, [0, 10, 2001]).left, [0, 0, 3]);
+    assert.deepEqual(pass(choices, open(), { bytes: 150, ms: 2000 }).left, [0, 0, 3]);
+  });
+
+  it('waits for its value, whatever comes between and however slowly, by a closed rule', () => {
+    for (const between of [
+      call('{"key": 1}'),
+      chunk(0, { reasoning_content: 'So. ' }),
+      chunk(1, { content: 'One. ' }),
+    ]) {
+      for (const value of VALUES) {
+        for (const at of [1, Math.ceil(value.length / 2), value.length - 1]) {
+          const events = [
+            chunk(0, { content: value.slice(0, at) }),
+            between,
+            chunk(0, { content: `${value.slice(at)} ` }),
+          ];
+          const { events: sent } = pass(events, guardWith(), LIMITS, [0, 2001, 4002]);
+          assert.deepEqual(sent.slice(1), [between, chunk(0, { content: ' ' })]);
+          assert.match(sent[0]!, /"content":"<\w+-1>"/);
+        }
+      }
+    }
+  });
+
+  it('ends the stream where too much waits for a closed rule', () => {
+    const events = [
+      chunk(0, { content: '4111 1111 ' }),
+      chunk(1, { content: 'One. ' }),
+      chunk(1, { content: 'Two. ' }),
+    ];
+    const { stream, left } = pass(events, guardWith(), { bytes: 150, ms: 2000 });
+    assert.deepEqual([left, stream.overflowed], [[0, 0, 0], true]);
   });
 });

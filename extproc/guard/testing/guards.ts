@@ -9,6 +9,7 @@ export const MASK: GuardrailRule['action'] = { type: 'Mask', placeholder: '<{typ
 export function guardWith(
   action: GuardrailRule['action'] = MASK,
   phases: readonly ('Request' | 'Response')[] = ['Response'],
+  onFailure: GuardrailRule['onFailure'] = 'Closed',
 ): RequestGuard {
   const detectors = ['CreditCard', 'Email', 'IBAN', 'Phone', 'USSocialSecurityNumber', 'IPAddress', 'Secret'] as const;
   const { rules } = compileGuardrailPolicy({
@@ -20,7 +21,7 @@ export function guardWith(
         scope: guardrailScopes,
         detector: { type: 'Builtin', detectors },
         action,
-        onFailure: 'Closed',
+        onFailure,
         timeoutMs: 100,
         onUnmaskable: 'Pass',
       },
