@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
+import { type GuardrailRule, guardrailScopes } from '../../../contract/guardrails.ts';
 import { mayBeText } from '../../providers/unknown-text.ts';
 import { loadEncodings } from '../../tokens/encodings.ts';
 import { basePolicy, ENTRY, newExchange, newRig } from '../testing.ts';
@@ -59,6 +60,41 @@ const policy = {
     },
   ],
 };
+
+/** Looks for what the texts of the answers often have, and for nothing. */
+const guardrails: readonly GuardrailRule[] = [
+  {
+    name: 'letters',
+    phases: ['Response'],
+    scope: guardrailScopes,
+    detector: { type: 'Pattern', expressions: ['[aeiou]{1,3}[a-z]{2}'] },
+    action: { type: 'Mask', placeholder: '<"{index}">', restore: false },
+    onFailure: 'Open',
+    timeoutMs: 100,
+    onUnmaskable: 'Pass',
+  },
+  {
+    name: 'addresses',
+    phases: ['Response'],
+    scope: guardrailScopes,
+    detector: { type: 'Builtin', detectors: ['Email', 'CreditCard'] },
+    action: { type: 'Block', message: 'Not here.' },
+    onFailure: 'Closed',
+    timeoutMs: 100,
+    onUnmaskable: 'Block',
+  },
+];
+
+/** Returns the policy with guardrails on all rules. */
+function guarded(count: number) {
+  const [host] = policy.virtualHosts;
+  const rules = guardrails.slice(0, count);
+  return {
+    ...policy,
+    guardrailPolicies: [{ name: 'default/guard', rules, exempt: [], holdBack: { bytes: 500, ms: 10 } }],
+    virtualHosts: [{ ...host!, rules: host!.rules.map((rule) => ({ ...rule, guardrails: ['default/guard'] })) }],
+  };
+}
 
 const number = fc.oneof(
   fc.constantFrom('-1', '1e999', '1e300', '0.5', '9007199254740993', '"3"', 'null', '[]', '{}', '0'),
@@ -143,6 +179,8 @@ interface Given {
   readonly bytes: Buffer;
   readonly size: number;
   readonly ending: 'end' | 'trailers' | 'abort';
+  /** How many guardrails look at the response. */
+  readonly rules: number;
 }
 
 const given = fc.record<Given>({
@@ -153,6 +191,7 @@ const given = fc.record<Given>({
   bytes: body,
   size: fc.constantFrom(1, 3, 50, 10_000),
   ending: fc.constantFrom('end', 'end', 'trailers', 'abort'),
+  rules: fc.constantFrom(0, 0, 1, 2),
 });
 
 async function until(holds: () => boolean): Promise<void> {
@@ -163,8 +202,8 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 /** Returns the record of one exchange, what was sent to the client, and the bucket. */
-async function exchanged({ path, stream, type, encoding, bytes, size, ending }: Given) {
-  const rig = newRig({ policy });
+async function exchanged({ path, stream, type, encoding, bytes, size, ending, rules }: Given) {
+  const rig = newRig({ policy: rules === 0 ? policy : guarded(rules) });
   let forwarded = false;
   let sent = 0;
   const handler = rig.open({
@@ -244,6 +283,7 @@ describe('any response', () => {
           bytes: Buffer.from(text),
           encoding: undefined,
           ending: 'end',
+          rules: 0,
         });
         assert.ok(sent >= text.length);
         assert.ok((record.usage?.output ?? 0) >= 8, JSON.stringify(record.usage));
