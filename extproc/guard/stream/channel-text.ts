@@ -9,6 +9,12 @@ import { type ChannelKind, EditedText } from './edited-text.ts';
 /** More than the longest match of a detector. A longer undecided text is decided as it is. */
 const MAX_UNDECIDED_UNITS = 64 * 1024;
 
+/**
+ * Findings that overlap are one, but a hostile text may overlap without end: a longer chain is
+ * divided, and its parts have placeholders of their own.
+ */
+const MAX_CHAIN_UNITS = 512;
+
 /** What to look for: what rules find, and placeholders that are to be restored. */
 export interface DetectionStage {
   readonly rules: boolean;
@@ -107,8 +113,11 @@ export class ChannelText extends EditedText {
       return { findings: all, until: to };
     }
     const crossing = clustersOf(all).find((cluster) => cluster.end > to);
-    const until = crossing === undefined ? to : Math.min(to, crossing.start);
-    return { findings: crossing === undefined ? all : all.filter(({ start }) => start < until), until };
+    if (crossing === undefined || (crossing.findings.length > 1 && to - crossing.start > MAX_CHAIN_UNITS)) {
+      return { findings: all, until: to };
+    }
+    const until = Math.min(to, crossing.start);
+    return { findings: all.filter(({ start }) => start < until), until };
   }
 
   /** Drops text that is no longer needed as context. */

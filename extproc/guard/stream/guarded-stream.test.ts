@@ -143,11 +143,24 @@ describe('a text that is open while others wait', () => {
   const chunk = (index: number, delta: object) => `data: ${JSON.stringify({ choices: [{ index, delta }] })}\n\n`;
   const call = (args: string) => chunk(0, { tool_calls: [{ index: 0, function: { arguments: args } }] });
 
-  const open = () => guardWith(MASK, ['Response'], 'Open');
+  const open = () => guardWith(MASK, ['Response'], undefined, 'Open');
 
   it('is released when the model writes for another purpose, by an open rule', () => {
     const { left } = pass([chunk(0, { content: 'Hello jane' }), call('{"key": '), call('"b. "')], open());
     assert.deepEqual(left, [0, 2, 3]);
+  });
+
+  it('holds back little of values that overlap without end, and passes none of them', () => {
+    const [chat] = answerForms;
+    const guard = guardWith({ type: 'Mask', placeholder: '<{index}>', restore: false }, ['Response'], {
+      type: 'Builtin',
+      detectors: ['IndianAadhaar'],
+    });
+    const text = `${'4111 '.repeat(1000)}end. `;
+    const { events, left } = pass(chat!.events(text.match(/.{1,4}/g)!), guard);
+    assert.ok(left.every((count, place) => place - count < 250));
+    const [got] = chat!.read(events);
+    assert.match(got!, /^(<\d+>\s?)+(4111 )?end\. $/);
   });
 
   it('is released at the bounds, by an open rule', () => {

@@ -5,13 +5,18 @@ import { RequestGuard } from '../guard.ts';
 
 export const MASK: GuardrailRule['action'] = { type: 'Mask', placeholder: '<{type}-{index}>', restore: true };
 
-/** Returns the guardrails with one rule of seven built-in detectors, by default for responses. */
+const SEVEN: GuardrailRule['detector'] = {
+  type: 'Builtin',
+  detectors: ['CreditCard', 'Email', 'IBAN', 'Phone', 'USSocialSecurityNumber', 'IPAddress', 'Secret'],
+};
+
+/** Returns the guardrails with one rule, by default of seven detectors and for responses. */
 export function guardWith(
   action: GuardrailRule['action'] = MASK,
   phases: readonly ('Request' | 'Response')[] = ['Response'],
+  detector: GuardrailRule['detector'] = SEVEN,
   onFailure: GuardrailRule['onFailure'] = 'Closed',
 ): RequestGuard {
-  const detectors = ['CreditCard', 'Email', 'IBAN', 'Phone', 'USSocialSecurityNumber', 'IPAddress', 'Secret'] as const;
   const { rules } = compileGuardrailPolicy({
     name: 'default/guard',
     rules: [
@@ -19,7 +24,7 @@ export function guardWith(
         name: 'identifiers',
         phases,
         scope: guardrailScopes,
-        detector: { type: 'Builtin', detectors },
+        detector,
         action,
         onFailure,
         timeoutMs: 100,
