@@ -99,10 +99,6 @@ bench: setup ## Measure Tallygate and Envoy alone, side by side; writes bench/re
 bench-shared-store: setup ## Measure what sharing quotas in Redis costs; writes bench/results/shared-store.md
 	tools/own-network.sh node bench/shared-store/main.ts
 
-.PHONY: guardrails-bench
-guardrails-bench: setup ## Measure the detectors of guardrails on public data sets; writes bench/results/guardrails.md
-	node tools/guardrails/bench.ts
-
 .PHONY: bench-conversion
 bench-conversion: setup ## Measure what conversions and failovers cost; writes bench/results/conversion.md
 	tools/own-network.sh node bench/conversion/main.ts
@@ -130,6 +126,12 @@ failover-soak-cluster: setup ## Fail over N (default: 3,000) requests on a clust
 exactness: setup ## Spend shared budgets while processors and the store are killed; writes bench/results/exactness.md
 	SHARED_STREAMS=100 SHARED_ROUNDS=3 SHARED_REPORT=bench/results/exactness.md \
 	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/shared-budgets.test.ts
+
+.PHONY: guardrails-bench
+guardrails-bench: setup ## Measure the detectors of guardrails on public data sets; writes bench/results/guardrails.md
+	tools/guardrails/data-sets.sh
+	node tools/guardrails/main.ts
+	$(MAKE) generate
 
 CASES ?= 1000000
 FUZZED = $(shell grep -rlE '\b(fuzz|fuzzRuns)\(' --include='*.test.ts' contract translate extproc)

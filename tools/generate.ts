@@ -8,6 +8,7 @@ import { conditions } from '../crds/conditions.ts';
 import { customResourceDefinition } from '../crds/custom-resource.ts';
 import { kinds } from '../crds/kinds.ts';
 import { conversionsPage } from './conversions-page.ts';
+import { committedResults, detectorsPage } from './detectors-page.ts';
 import { commandLinePage, environmentPage } from './environment-page.ts';
 import { errorsPage } from './errors-page.ts';
 import { metricsPage } from './metrics-page.ts';
@@ -34,6 +35,7 @@ for (const definition of kinds) {
 }
 write('docs/reference/conditions.md', conditionsPage(conditions));
 write('docs/reference/conversions.md', await conversionsPage());
+write('docs/reference/detectors.md', detectorsPage(committedResults()));
 write('docs/reference/errors.md', errorsPage());
 write('docs/reference/metrics.md', await metricsPage());
 write('docs/reference/environment.md', environmentPage());

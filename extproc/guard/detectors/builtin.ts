@@ -1,4 +1,4 @@
-import { type BuiltinDetectorName, builtinDetectorNames } from '../../../contract/guardrails.ts';
+import type { BuiltinDetectorName } from '../../../contract/guardrails.ts';
 import type { Detector } from './detector.ts';
 import type { Recognizer } from './recognizer.ts';
 import { creditCard } from './recognizers/credit-card.ts';
@@ -48,11 +48,14 @@ const recognizers: Readonly<Record<BuiltinDetectorName, RecognizersOf>> = {
   Phone: (regions) => [phoneRecognizer(regions)],
 };
 
+const inOrder = Object.keys(recognizers) as BuiltinDetectorName[];
+
 /**
  * Returns a detector of several types of values that takes one pass over a text. National phone
  * numbers are those of `phoneRegions` (ISO 3166).
  */
 export function builtinDetector(names: readonly BuiltinDetectorName[], phoneRegions: readonly string[] = []): Detector {
-  const known = builtinDetectorNames.filter((name) => names.includes(name));
-  return new RecognizingDetector(known.flatMap((name) => recognizers[name](phoneRegions)));
+  return new RecognizingDetector(
+    inOrder.flatMap((name) => (names.includes(name) ? recognizers[name](phoneRegions) : [])),
+  );
 }

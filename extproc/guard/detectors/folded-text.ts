@@ -7,21 +7,18 @@ export const END = 0xff;
 /** Units folded at a time. */
 const BLOCK = 2048;
 
-/** Checks that any text may have; longer ones may have one more in 128 characters. */
-const FEWEST_CHECKS = 64;
-
 /**
  * A text as recognizers see it: one code a character, folded to ASCII where the character stands
  * for an ASCII one, without invisible characters and escapes. Folds on demand, so that a slice of a
  * long text costs what the slice is long.
  */
 export class FoldedText {
-  codes = new Uint8Array(2 * BLOCK);
+  codes: Uint8Array = new Uint8Array(2 * BLOCK);
+  #buffer = Buffer.from(this.codes.buffer);
   /** Codes folded so far. */
   length = 0;
   /** Whether `at` was asked for a code after the end: the answer depends on what follows. */
   touchedEnd = false;
-  #lookups = 0;
   #text = '';
   /** Where `codes` begins in the text. */
   #base = 0;
@@ -43,16 +40,6 @@ export class FoldedText {
     this.#end = text.length;
     this.#plain = true;
     this.length = 0;
-    this.#lookups = 0;
-  }
-
-  /**
-   * Returns whether a recognizer may make one more check that takes microseconds. Ordinary text
-   * needs few; a text of near-matches must not take more time for each.
-   */
-  mayCheck(): boolean {
-    this.#lookups += 1;
-    return this.#lookups < FEWEST_CHECKS + (this.length >> 7);
   }
 
   /** Returns the code at an index, OTHER before the start, and END after the end. */
@@ -70,6 +57,11 @@ export class FoldedText {
   /** Returns whether there is a code at an index; does not count as a look at it. */
   has(index: number): boolean {
     return index < this.length || this.#fold(index);
+  }
+
+  /** Returns the codes from `start` to `end`, which are folded already, as a string. */
+  latin1(start: number, end: number): string {
+    return this.#buffer.toString('latin1', start, end);
   }
 
   /** Returns where in the text the code at an index begins; for `length`, where the text ends. */
@@ -226,6 +218,7 @@ export class FoldedText {
     const codes = new Uint8Array(2 * length);
     codes.set(this.codes.subarray(0, this.length));
     this.codes = codes;
+    this.#buffer = Buffer.from(codes.buffer);
     if (!this.#plain) {
       const starts = new Int32Array(2 * length);
       starts.set(this.#starts.subarray(0, this.length));

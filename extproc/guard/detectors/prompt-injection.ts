@@ -138,9 +138,7 @@ export class PromptInjectionDetector implements Detector {
     const window = text.slice(base, to + 2 * MAX_PHRASE);
     folded.begin(window, 0);
     folded.indexOf(window.length);
-    const plain = Buffer.from(folded.codes.buffer, folded.codes.byteOffset, folded.length)
-      .toString('latin1')
-      .toLowerCase();
+    const plain = folded.latin1(0, folded.length).toLowerCase();
     for (const { phrase, score } of this.#heuristics) {
       findAll(phrase, plain, (first, last) => {
         const start = base + folded.startOf(first);

@@ -10,17 +10,13 @@ const REACH = CONTEXT_LENGTH / 4;
  * check digit counts only then.
  */
 export function hasWordBefore(text: FoldedText, start: number, words: readonly string[]): boolean {
-  let context = '';
-  for (let index = Math.max(0, start - REACH); index < start; index += 1) {
-    context += String.fromCharCode(text.codes[index]! | (isAlphanumeric(text.codes[index]!) ? 0x20 : 0));
-  }
+  const context = text.latin1(Math.max(0, start - REACH), start).toLowerCase();
   return words.some((word) => containsWord(context, word));
 }
 
 function containsWord(context: string, word: string): boolean {
   for (let at = context.indexOf(word); at >= 0; at = context.indexOf(word, at + 1)) {
-    const before = at === 0 ? 0x20 : context.charCodeAt(at - 1);
-    if (!isAlphanumeric(before)) {
+    if (at === 0 || !isAlphanumeric(context.charCodeAt(at - 1))) {
       return true;
     }
   }
