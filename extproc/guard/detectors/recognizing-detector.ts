@@ -79,6 +79,7 @@ export class RecognizingDetector implements Detector {
   /** Returns the next anchor of a match that may begin before `last`; -1 if there is none. */
   #nextAnchor(after: number, last: number): number {
     const limit = last + this.#reach;
+    const listOf = this.#listOf;
     let { codes, length } = folded;
     let index = after + 1;
     let inNumber = after >= 0 ? isDigit(codes[after]!) : isDigit(folded.at(index - 1));
@@ -91,7 +92,7 @@ export class RecognizingDetector implements Detector {
       }
       const code = codes[index]!;
       const digit = code <= 0x39 && code >= 0x30;
-      if (this.#listOf[code] !== 0 && !(digit && inNumber)) {
+      if (listOf[code] !== 0 && !(digit && inNumber)) {
         return index;
       }
       inNumber = digit;

@@ -3,16 +3,22 @@ import type { FoldedText } from '../folded-text.ts';
 import type { Recognizer } from '../recognizer.ts';
 
 /** The lengths of each country's numbers: the IBAN registry (ISO 13616), release 99. */
-const lengths: Readonly<Record<string, number>> = Object.fromEntries(
-  (
-    'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ' +
-    'ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 ' +
-    'LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 ' +
-    'PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30'
-  )
-    .split(' ')
-    .map((entry) => [entry.slice(0, 2), Number(entry.slice(2))]),
-);
+const registry =
+  'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ' +
+  'ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 ' +
+  'LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 ' +
+  'PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30';
+
+/** The length at the two letters of a country; 0 where there is none. */
+const lengths = new Uint8Array(32 * 32);
+for (const entry of registry.split(' ')) {
+  lengths[countryIndex(entry.charCodeAt(0), entry.charCodeAt(1))] = Number(entry.slice(2));
+}
+
+/** Returns the index of two letters of either case. */
+function countryIndex(first: number, second: number): number {
+  return ((first & 0x1f) << 5) | (second & 0x1f);
+}
 
 /** Country, check digits, account; in groups of four or without spaces. */
 export const iban: Recognizer = {
@@ -46,10 +52,12 @@ export const iban: Recognizer = {
 
 /** Returns the length of the numbers of the country at `start`; 0 if there is none. */
 function lengthAt(text: FoldedText, start: number): number {
-  if (start < 0 || start + 1 >= text.length) {
+  const first = text.codes[start] ?? 0;
+  const second = text.codes[start + 1] ?? 0;
+  if (start < 0 || start + 1 >= text.length || !isAlpha(first) || !isAlpha(second)) {
     return 0;
   }
-  return lengths[String.fromCharCode(text.codes[start]! & 0xdf, text.codes[start + 1]! & 0xdf)] ?? 0;
+  return lengths[countryIndex(first, second)]!;
 }
 
 /** Returns the end of a number of this length whose check digits fit; 0 if there is none. */

@@ -1,5 +1,5 @@
 /** Credentials: keys of providers and clouds, tokens, private keys, passwords in URLs. */
-import { codeTable, isAlphanumeric, isDigit } from '../characters.ts';
+import { codeTable, isAlpha, isAlphanumeric, isDigit } from '../characters.ts';
 import { END, type FoldedText } from '../folded-text.ts';
 import type { Match, Recognizer } from '../recognizer.ts';
 import { hasWordBefore } from './context.ts';
@@ -48,6 +48,10 @@ const formats: readonly KeyFormat[] = [
 
 const longestPrefix = Math.max(...formats.map(({ prefix }) => prefix.length));
 const anchors = [...new Set(formats.map(({ prefix }) => prefix.at(-1)!))].join('');
+/** The formats by the code of their anchor. */
+const formatsAt: readonly (readonly KeyFormat[])[] = Array.from({ length: 128 }, (_, code) =>
+  formats.filter(({ prefix }) => prefix.endsWith(String.fromCharCode(code))),
+);
 const tables = new Map(formats.map((format) => [format, codeTable(format.characters)]));
 
 const providerKey: Recognizer = {
@@ -56,7 +60,7 @@ const providerKey: Recognizer = {
   reach: longestPrefix - 1,
   recognize(text, anchor, match) {
     match.start = anchor;
-    for (const format of formats) {
+    for (const format of formatsAt[text.codes[anchor]!]!) {
       if (endsWith(text, anchor + 1, format.prefix)) {
         const start = anchor + 1 - format.prefix.length;
         if (!isAlphanumeric(text.at(start - 1))) {
@@ -255,6 +259,10 @@ const endOfValue = codeTable(/[\s"'`,;\]}<|]/);
 /** How much of the name of the value is looked at. */
 const MAX_NAME = 24;
 
+/** The last value that each character was in, to count the different characters of a value. */
+const seenIn = new Float64Array(256);
+let values = 0;
+
 /** How far after the sign a value may begin, as in `": "`. */
 const MAX_OPENING = 4;
 
@@ -267,6 +275,9 @@ const namedSecret: Recognizer = {
   recognize(text, anchor, match) {
     match.start = anchor;
     const name = nameBefore(text, anchor);
+    if (name === '') {
+      return false;
+    }
     const isPassword = PASSWORD_NAME.test(name);
     if (!isPassword && !SECRET_NAME.test(name) && !(name === 'key' && hasWordBefore(text, anchor, KEY_WORDS))) {
       return false;
@@ -277,21 +288,26 @@ const namedSecret: Recognizer = {
     }
     match.start = index;
     const start = index;
-    const seen = new Set<number>();
+    let different = 0;
     let digits = 0;
     let letters = 0;
     let code = text.at(index);
-    while (secretCharacters[code] === 1 && index - start < MAX_SECRET) {
+    let isPadding = false;
+    values += 1;
+    // Only padding follows an equals sign, so that no value is read once for each sign in it.
+    while (secretCharacters[code] === 1 && index - start < MAX_SECRET && (!isPadding || code === 0x3d)) {
       digits += isDigit(code) ? 1 : 0;
-      letters += isAlphanumeric(code) && !isDigit(code) ? 1 : 0;
-      seen.add(code);
+      letters += isAlpha(code) ? 1 : 0;
+      different += seenIn[code] === values ? 0 : 1;
+      seenIn[code] = values;
+      isPadding = code === 0x3d;
       index += 1;
       code = text.at(index);
     }
     match.end = index;
     match.score = 0.75;
     const isLong = index - start >= (isPassword ? MIN_SECRET : 2 * MIN_SECRET);
-    const isVaried = digits > 0 && letters > 0 && seen.size >= (isPassword ? 5 : 10);
+    const isVaried = digits > 0 && letters > 0 && different >= (isPassword ? 5 : 10);
     return isLong && isVaried && (code === END || endOfValue[code] === 1);
   },
 };
@@ -306,7 +322,7 @@ function nameBefore(text: FoldedText, anchor: number): string {
   while (end - start < MAX_NAME && nameCharacters[text.at(start - 1)] === 1) {
     start -= 1;
   }
-  return end - start < SHORTEST_WORD ? '' : String.fromCharCode(...text.codes.subarray(start, end)).toLowerCase();
+  return end - start < SHORTEST_WORD ? '' : text.latin1(start, end).toLowerCase();
 }
 
 /** All recognizers of type Secret. */
