@@ -12,8 +12,8 @@ export interface GuardedText extends EditedText {
   /** Decides the rest: nothing follows. */
   end(): void;
   /**
-   * Decides what there is, although more may follow. Returns false, and does nothing, where a closed
-   * rule forbids it.
+   * Decides what there is, although more may follow. Returns false, and does nothing, where a
+   * closed rule forbids it.
    */
   release(): boolean;
 }
