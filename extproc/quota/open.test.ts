@@ -40,7 +40,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'quota-'));
   path = join(folder, 'quota.sqlite');
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }));
 
 const open = (nowMs = startMs, more: StoreOptions = {}) =>
   openQuotaStore({ path, foldEveryMs: 0, nowMs: () => nowMs, ...more });
