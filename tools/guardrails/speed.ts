@@ -28,7 +28,8 @@ export function chunkUs(detector: Detector, prose: string): number {
   for (let chunk = 0; chunk < CHUNKS; chunk += 1) {
     const end = WINDOW + chunk * CHUNK;
     const window = text.slice(end - WINDOW, end);
-    detector.find(window, WINDOW - CHUNK, detector.openFrom(window), []);
+    const open = detector.openFrom(window);
+    detector.find(window, Math.max(0, open - CHUNK), open, []);
   }
   return ((performance.now() - startedMs) * 1000) / CHUNKS;
 }

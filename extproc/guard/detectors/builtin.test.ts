@@ -32,6 +32,7 @@ const values = [
   '11.222.333/0001-81',
   '203.0.113.7',
   '2001:db8::8a2e:370:7334',
+  'fe80::1:2',
   '00:1a:2b:3c:4d:5e',
   '1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa',
   'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4',
@@ -92,6 +93,21 @@ describe('a text that arrives in pieces', () => {
       fuzzRuns(500),
     );
   });
+
+  // Alone, because one detector may hold back what another one should.
+  for (const name of builtinDetectorNames) {
+    it(`has the values of ${name} alone, cut after any character`, () => {
+      const own = builtinDetector([name], ['DE', 'US']);
+      for (const value of values) {
+        const whole = `see ${value}, or ${value}.`;
+        const cuts = Array.from({ length: whole.length }, (_, index) => index);
+        assert.deepEqual(findInPieces(own, whole, cuts), findAll(own, whole));
+        for (const cut of cuts) {
+          assert.deepEqual(findInPieces(own, whole, [cut]), findAll(own, whole));
+        }
+      }
+    });
+  }
 
   it('holds nothing back of prose that ends with a space', () => {
     const prose = 'Since 2019, the 3 teams (and 4 others) have met twice: in May - and in June. ';

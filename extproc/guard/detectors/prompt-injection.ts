@@ -3,88 +3,59 @@
  * invisible characters. A finding has the score of its heuristic. They find what is known and
  * careless; a classifier behind the webhook finds more.
  */
+import { codeTable, isAlphanumeric } from './characters.ts';
 import type { Detector, Finding } from './detector.ts';
 import { FoldedText } from './folded-text.ts';
+import { injectionPhrases } from './injection-phrases.ts';
+import { dropContained } from './recognizing-detector.ts';
 
 const TYPE = 'PromptInjection';
 /** No phrase is longer, in characters. */
 const MAX_PHRASE = 160;
+/** What is between two words of a phrase. */
+const GAP = '[^a-z0-9]{1,4}';
 
 interface Heuristic {
   readonly score: number;
-  /** Over folded text in lower case. Repetitions are bounded, so that time is linear. */
+  /** Sticky, over folded text in lower case, from the beginning of a word. */
   readonly phrase: RegExp;
 }
 
-const GAP = '[^a-z0-9]{1,4}';
-const words = (source: string): RegExp => new RegExp(`\\b(?:${source.replaceAll(' ', GAP)})\\b`, 'g');
+/** Heuristics by the first three letters of their first words. */
+const heuristicsAt = new Map<number, Heuristic[]>();
+for (const { score, first, rest } of injectionPhrases) {
+  const phrase = new RegExp(`(?:${first})${rest}(?![a-z0-9])`.replaceAll(' ', GAP), 'y');
+  for (const key of new Set(first.split('|').flatMap(keysOf))) {
+    heuristicsAt.set(key, [...(heuristicsAt.get(key) ?? []), { score, phrase }]);
+  }
+}
+const begins = new Uint8Array(1 << 15);
+for (const key of heuristicsAt.keys()) {
+  begins[key] = 1;
+}
 
-const heuristics: readonly Heuristic[] = [
-  {
-    // Instruction override.
-    score: 0.9,
-    phrase: words(
-      '(?:ignore|disregard|forget|override|bypass|skip) (?:(?:all|any|every|the|these|those|my|your|of) ){0,4}' +
-        '(?:previous|prior|above|preceding|earlier|existing|former|initial|original|system) ' +
-        '(?:(?:system|safety|security) )?(?:instructions?|prompts?|rules?|directions?|guidelines?|messages?|context|commands?|polic(?:y|ies))',
-    ),
-  },
-  {
-    score: 0.85,
-    phrase: words(
-      '(?:ignore|disregard|forget) (?:everything|anything|all) (?:(?:that )?(?:you|i) (?:were|was|have been) told|above|before(?: this)?)',
-    ),
-  },
-  {
-    score: 0.9,
-    phrase: words(
-      '(?:ignoriere|vergiss|missachte) (?:(?:alle|die|deine|saemtliche|bisherigen) ){0,3}(?:vorherigen|vorigen|bisherigen|obigen|fruheren) (?:anweisungen|regeln|befehle|instruktionen)' +
-        '|ignore[zr]? (?:toutes )?les (?:instructions|consignes|regles) (?:precedentes|anterieures|ci dessus)' +
-        '|ignora (?:todas )?las (?:instrucciones|reglas|ordenes) (?:anteriores|previas)' +
-        '|ignore (?:todas )?as (?:instrucoes|regras) (?:anteriores|acima)' +
-        '|ignora (?:tutte )?le (?:istruzioni|regole) (?:precedenti)',
-    ),
-  },
-  {
-    // The prompt of the system.
-    score: 0.7,
-    phrase: words(
-      '(?:reveal|show|print|output|repeat|display|leak|tell me|give me) (?:(?:me|us|all|of|the|your|full|entire|exact|complete|hidden) ){1,5}(?:system|initial|hidden|developer) (?:prompt|instructions?|message)',
-    ),
-  },
-  {
-    // Role play.
-    score: 0.75,
-    phrase: words(
-      'you are (?:now )?(?:dan|stan|aim|devmode|jailbroken|unrestricted|uncensored)' +
-        '|(?:enable|activate|enter|switch to) (?:developer|dan|god|jailbreak|sudo|debug) mode' +
-        '|do anything now' +
-        '|(?:pretend|act as if|imagine|roleplay as if) (?:that )?you (?:have|had|are under) no (?:rules|restrictions|guidelines|limits|filters?)' +
-        '|(?:without|no) (?:any )?(?:ethical|moral|safety|content) (?:restrictions|guidelines|filters?|constraints)',
-    ),
-  },
-  {
-    // Markers of a chat template, as text.
-    score: 0.8,
-    phrase:
-      /<\|(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|>|\[\/?inst\]|<<\/?sys>>|<\/?(?:system|developer)(?:[ _-]prompt)?>|^#{2,4} ?(?:system|new instructions?):/gm,
-  },
-  {
-    // A tool result that speaks to the model.
-    score: 0.7,
-    phrase: words(
-      '(?:ai|llm|assistant|language model|chatbot|agent)s? (?:reading|processing|summarizing|viewing|parsing) this' +
-        '|(?:important|urgent|new) (?:instructions?|message|notice) (?:for|to) (?:the |any |all )?(?:ai|llm|assistant|agent|model)s?' +
-        '|do not (?:tell|inform|mention|reveal|show)(?: this)?(?: to)? the user' +
-        '|without (?:telling|informing|notifying|asking) the user' +
-        '|(?:send|post|upload|exfiltrate|forward) (?:the|all|your|any|this) (?:conversation|chat history|system prompt|api keys?|credentials|secrets|files?) to',
-    ),
-  },
-];
+/** Returns the key of three codes; case does not matter. */
+function keyOf(first: number, second: number, third: number): number {
+  return ((first & 0x1f) << 10) | ((second & 0x1f) << 5) | (third & 0x1f);
+}
 
-const ENCODED = /[A-Za-z0-9+/_-]{32,2048}={0,2}/g;
-const MAX_ENCODED = 2050;
-const isEncoded = /[A-Za-z0-9+/_=-]/;
+/** Returns the keys at which a word can begin: several for a word of two letters. */
+function keysOf(word: string): readonly number[] {
+  const [first, second, third] = [...word].map((letter) => letter.charCodeAt(0));
+  return third === undefined || third === 0x20
+    ? Array.from({ length: 32 }, (_, any) => keyOf(first!, second!, any))
+    : [keyOf(first!, second!, third)];
+}
+
+/** Markers of a chat template, as text. */
+const MARKER =
+  /<\|(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|>|\[\/?inst\]|\[system\]|<<\/?sys>>|<\/?(?:system|developer)(?:[ _-]prompt)?>|#{2,4} ?(?:system|new instructions?):/y;
+const MARKER_SCORE = 0.8;
+const markerStart = codeTable(/[<[#]/);
+
+const MIN_ENCODED = 20;
+const MAX_ENCODED = 2048;
+const encodedCharacters = codeTable(/[A-Za-z0-9+/_=-]/);
 const HEX = /^(?:[0-9a-f]{2})+$/i;
 const ENCODED_SCORE = 0.95;
 
@@ -96,84 +67,130 @@ const INVISIBLE_SCORE = 0.9;
 const folded = new FoldedText();
 
 export class PromptInjectionDetector implements Detector {
-  readonly #heuristics: readonly Heuristic[];
   readonly #threshold: number;
 
   constructor(scoreThreshold: number) {
     this.#threshold = scoreThreshold;
-    this.#heuristics = heuristics.filter(({ score }) => score >= scoreThreshold);
   }
 
   find(text: string, from: number, to: number, out: Finding[]): void {
     const known = out.length;
-    this.#findPhrases(text, from, to, out);
-    if (ENCODED_SCORE >= this.#threshold) {
-      this.#findEncoded(text, from, to, out);
-    }
-    if (INVISIBLE_SCORE >= this.#threshold) {
-      findAll(INVISIBLE, text.slice(from, to + MAX_INVISIBLE), (start, end) => {
-        if (from + start < to) {
-          out.push({ type: TYPE, start: from + start, end: from + end, score: INVISIBLE_SCORE });
-        }
-      });
+    const base = Math.max(0, from - 1);
+    // Escapes make a phrase longer than its characters.
+    const window = text.slice(base, to + MAX_ENCODED + 2);
+    folded.begin(window, 0);
+    folded.indexOf(window.length);
+    this.#findFolded(base, from, to, out);
+    if (INVISIBLE_SCORE >= this.#threshold && window.includes('\udb40')) {
+      findInvisible(text.slice(from, to + MAX_INVISIBLE), from, to, out);
     }
     if (out.length > known + 1) {
-      out.push(...out.splice(known).sort((a, b) => a.start - b.start));
+      dropContained(out, known);
     }
   }
 
   openFrom(text: string): number {
-    let open = Math.max(0, text.length - MAX_ENCODED);
+    let open = Math.max(0, text.length - MAX_ENCODED - 2);
     let start = text.length;
-    while (start > open && isEncoded.test(text[start - 1]!)) {
+    while (start > open && encodedCharacters[text.charCodeAt(start - 1) & 0xff] === 1) {
       start -= 1;
     }
     open = Math.max(open, start);
     return Math.min(open, Math.max(0, text.length - MAX_PHRASE));
   }
 
-  #findPhrases(text: string, from: number, to: number, out: Finding[]): void {
-    const base = Math.max(0, from - 1);
-    // Escapes make a phrase longer than its characters.
-    const window = text.slice(base, to + 2 * MAX_PHRASE);
-    folded.begin(window, 0);
-    folded.indexOf(window.length);
-    const plain = folded.latin1(0, folded.length).toLowerCase();
-    for (const { phrase, score } of this.#heuristics) {
-      findAll(phrase, plain, (first, last) => {
-        const start = base + folded.startOf(first);
-        if (start >= from && start < to && last - first <= MAX_PHRASE) {
-          out.push({ type: TYPE, start, end: base + folded.endOf(last - 1), score });
-        }
-      });
-    }
-  }
-
-  #findEncoded(text: string, from: number, to: number, out: Finding[]): void {
-    const window = text.slice(from, to + MAX_ENCODED);
-    findAll(ENCODED, window, (start, end) => {
-      const continues = start === 0 && from > 0 && isEncoded.test(text[from - 1]!);
-      if (from + start < to && !continues && this.#hasPhrase(window.slice(start, end))) {
-        out.push({ type: TYPE, start: from + start, end: from + end, score: ENCODED_SCORE });
+  /** Looks at each word of the folded window, at markers and at words that may be encoded. */
+  #findFolded(base: number, from: number, to: number, out: Finding[]): void {
+    const { codes, length } = folded;
+    const plain = folded.latin1(0, length).toLowerCase();
+    const first = folded.indexOf(from - base);
+    const last = folded.indexOf(to - base);
+    const add = (start: number, end: number, score: number) => {
+      if (score >= this.#threshold) {
+        out.push({ type: TYPE, start: base + folded.startOf(start), end: base + folded.endOf(end - 1), score });
       }
-    });
-  }
-
-  /** Returns whether the text is Base64 or hexadecimal of a phrase. */
-  #hasPhrase(encoded: string): boolean {
-    const decoded = Buffer.from(encoded, HEX.test(encoded) ? 'hex' : 'base64')
-      .toString('latin1')
-      .toLowerCase();
-    return heuristics.some(({ phrase }) => {
-      phrase.lastIndex = 0;
-      return phrase.test(decoded);
-    });
+    };
+    let isInside = first > 0 && isAlphanumeric(codes[first - 1]!);
+    let isEncoded = first > 0 && encodedCharacters[codes[first - 1]!] === 1;
+    for (let index = first; index < last; index += 1) {
+      const code = codes[index]!;
+      if (!isInside && begins[keyOf(code, codes[index + 1]!, codes[index + 2]!)] === 1) {
+        findPhrases(plain, index, keyOf(code, codes[index + 1]!, codes[index + 2]!), add);
+      } else if (markerStart[code] === 1) {
+        const end = endOfMatch(MARKER, plain, index);
+        if (end > 0) {
+          add(index, end, MARKER_SCORE);
+        }
+      }
+      if (!isEncoded && encodedCharacters[codes[index + MIN_ENCODED - 1]!] === 1) {
+        const end = endOfEncoded(index);
+        if (end - index >= MIN_ENCODED && hasPhrase(folded.latin1(index, end))) {
+          add(index, end, ENCODED_SCORE);
+        }
+      }
+      isInside = isAlphanumeric(code);
+      isEncoded = encodedCharacters[code] === 1;
+    }
   }
 }
 
-function findAll(pattern: RegExp, text: string, found: (start: number, end: number) => void): void {
-  pattern.lastIndex = 0;
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    found(match.index, match.index + match[0].length);
+function findPhrases(
+  plain: string,
+  start: number,
+  key: number,
+  add: (start: number, end: number, score: number) => void,
+): void {
+  for (const { phrase, score } of heuristicsAt.get(key) ?? []) {
+    const end = endOfMatch(phrase, plain, start);
+    if (end > 0 && end - start <= MAX_PHRASE) {
+      add(start, end, score);
+    }
+  }
+}
+
+/** Returns the end of the match of a sticky pattern at `start`; 0 if there is none. */
+function endOfMatch(pattern: RegExp, text: string, start: number): number {
+  pattern.lastIndex = start;
+  return pattern.test(text) ? pattern.lastIndex : 0;
+}
+
+function endOfEncoded(start: number): number {
+  const { codes, length } = folded;
+  const limit = Math.min(length, start + MAX_ENCODED);
+  let end = start;
+  while (end < limit && encodedCharacters[codes[end]!] === 1) {
+    end += 1;
+  }
+  return end;
+}
+
+/** Returns whether the text is Base64 or hexadecimal of a phrase. */
+function hasPhrase(encoded: string): boolean {
+  const decoded = Buffer.from(encoded, HEX.test(encoded) ? 'hex' : 'base64')
+    .toString('latin1')
+    .toLowerCase();
+  let isInside = false;
+  for (let index = 0; index + 2 < decoded.length; index += 1) {
+    const key = keyOf(decoded.charCodeAt(index), decoded.charCodeAt(index + 1), decoded.charCodeAt(index + 2));
+    if (!isInside && begins[key] === 1) {
+      let has = false;
+      findPhrases(decoded, index, key, () => {
+        has = true;
+      });
+      if (has) {
+        return true;
+      }
+    }
+    isInside = isAlphanumeric(decoded.charCodeAt(index) & 0xff);
+  }
+  return false;
+}
+
+function findInvisible(window: string, from: number, to: number, out: Finding[]): void {
+  for (const match of window.matchAll(INVISIBLE)) {
+    if (from + match.index < to) {
+      const start = from + match.index;
+      out.push({ type: TYPE, start, end: start + match[0].length, score: INVISIBLE_SCORE });
+    }
   }
 }

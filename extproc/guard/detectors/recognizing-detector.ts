@@ -111,7 +111,7 @@ function fold(text: string, base: number): void {
 }
 
 /** Sorts the findings after `known` by start, and removes those that lie inside another one. */
-function dropContained(out: Finding[], known: number): void {
+export function dropContained(out: Finding[], known: number): void {
   const findings = out.splice(known).sort((a, b) => a.start - b.start || b.end - a.end);
   let end = -1;
   for (const finding of findings) {
