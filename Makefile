@@ -130,6 +130,7 @@ exactness: setup ## Spend shared budgets while processors and the store are kill
 .PHONY: guardrails-bench
 guardrails-bench: setup ## Measure the detectors of guardrails on public data sets; writes bench/results/guardrails.md
 	tools/guardrails/data-sets.sh
+	tools/own-network.sh tools/guardrails/leak-benchmark.sh
 	node tools/guardrails/main.ts
 	$(MAKE) generate
 

@@ -11,10 +11,11 @@ if [ ! -e "$folder/.fetched" ] || [ tools/guardrails/requirements.txt -nt "$fold
     --target "$folder/packages" -r tools/guardrails/requirements.txt
   touch "$folder/.fetched"
 fi
-# Presidio itself, for the comparison, with its requirements.
+# Presidio itself, for the comparison, and pii-leak-benchmark, with their requirements.
 if [ ! -x "$folder/presidio/bin/python" ]; then
   python3 -m venv "$folder/presidio"
-  "$folder/presidio/bin/python" -m pip install --quiet --disable-pip-version-check presidio-analyzer==2.2.366
+  "$folder/presidio/bin/python" -m pip install --quiet --disable-pip-version-check presidio-analyzer==2.2.366 \
+    pii-leak-benchmark==0.6.0
 fi
 PYTHONPATH="$folder/packages" python3 tools/guardrails/texts.py "$folder/packages" > "$folder/texts.jsonl"
 "$folder/presidio/bin/python" tools/guardrails/presidio.py < "$folder/texts.jsonl" > "$folder/presidio.json"

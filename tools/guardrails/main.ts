@@ -155,6 +155,7 @@ const page = resultsPage({
     { name: 'Tallygate', ...countCode(sources('.', `${root}/extproc`)) },
     { name: 'packages', ...countCode(sources('node_modules', '')) },
   ],
+  leaks: readFileSync(path.join(data, 'leak-benchmark.txt'), 'utf8'),
   speed: measureSpeed(),
 });
 console.log(page);

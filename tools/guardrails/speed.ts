@@ -21,17 +21,21 @@ export function wholeMs(detector: Detector, part: string): number {
   return best;
 }
 
-/** Returns the microseconds for a chunk of a stream. */
+/** Returns the fewest microseconds for a chunk of a stream, on average over a text. */
 export function chunkUs(detector: Detector, prose: string): number {
   const text = prose.repeat(Math.ceil((CHUNKS * CHUNK + WINDOW) / prose.length));
-  const startedMs = performance.now();
-  for (let chunk = 0; chunk < CHUNKS; chunk += 1) {
-    const end = WINDOW + chunk * CHUNK;
-    const window = text.slice(end - WINDOW, end);
-    const open = detector.openFrom(window);
-    detector.find(window, Math.max(0, open - CHUNK), open, []);
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const startedMs = performance.now();
+    for (let chunk = 0; chunk < CHUNKS; chunk += 1) {
+      const end = WINDOW + chunk * CHUNK;
+      const window = text.slice(end - WINDOW, end);
+      const open = detector.openFrom(window);
+      detector.find(window, Math.max(0, open - CHUNK), open, []);
+    }
+    best = Math.min(best, ((performance.now() - startedMs) * 1000) / CHUNKS);
   }
-  return ((performance.now() - startedMs) * 1000) / CHUNKS;
+  return best;
 }
 
 /** Returns how many characters of prose stay back on average after a chunk. */
