@@ -59,10 +59,9 @@ export class AnalyzedText extends EditedText {
   }
 
   /** Asks about what there is, although more may follow. */
-  release(): boolean {
+  release(): void {
     this.#finalTo = this.base + this.text.length;
     this.#ask();
-    return true;
   }
 
   /** Asks about the next window, unless an answer is missing or the text is too short. */

@@ -54,14 +54,12 @@ export class ChannelText extends EditedText {
 
   /**
    * Releases what waits, although a value may go on later, which is then masked from there on.
-   * Where a rule is closed, the beginning of a value must not pass, so the text goes on waiting.
+   * Where a rule is closed, the beginning of a value passes only if this is `forced`.
    */
-  release(): boolean {
-    const isOpen = this.#rules.every(({ onFailure }) => onFailure === 'Open');
-    if (isOpen) {
+  release(forced: boolean): void {
+    if (forced || this.#rules.every(({ onFailure }) => onFailure === 'Open')) {
       this.#decide(true);
     }
-    return isOpen;
   }
 
   /** Decides as much as is possible; `final`: everything. */

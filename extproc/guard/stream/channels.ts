@@ -11,11 +11,8 @@ export interface GuardedText extends EditedText {
   readonly isFree: boolean;
   /** Decides the rest: nothing follows. */
   end(): void;
-  /**
-   * Decides what there is, although more may follow. Returns false, and does nothing, where a
-   * closed rule forbids it.
-   */
-  release(): boolean;
+  /** Decides what there is, although more may follow; where a rule is closed, only if `forced`. */
+  release(forced: boolean): void;
 }
 
 export type NewText = (kind: ChannelKind) => GuardedText;
@@ -84,15 +81,13 @@ export class Channels {
     }
   }
 
-  /** Releases what this event waits for. Returns false where a closed rule forbids it. */
-  release(held: HeldText): boolean {
-    let isReleased = true;
+  /** Releases what this event waits for. */
+  release(held: HeldText, forced: boolean): void {
     for (const open of this.#open.values()) {
       if (open.channel.oldest === held && this.#guard.block === undefined) {
-        isReleased = open.channel.release() && isReleased;
+        open.channel.release(forced);
       }
     }
-    return isReleased;
   }
 
   *#takeWhole(held: HeldText, text: ResponseText): Generator<number, void> {
@@ -130,7 +125,7 @@ export class Channels {
       const { channel } = open;
       if (open.choice === choice && channel.kind.scope !== scope && !channel.isDecided && !open.resumed) {
         open.released = true;
-        channel.release();
+        channel.release(false);
       }
     }
   }

@@ -26,8 +26,6 @@ const DONE = '[DONE]';
 export class GuardedStream {
   /** An event cannot be read, so that its text is unknown. */
   unreadable = false;
-  /** More than the bound waits for a text that a closed rule cannot decide. */
-  overflowed = false;
   readonly #guard: RequestGuard;
   readonly #limits: HoldBackLimits;
   readonly #send: SendEvent;
@@ -66,7 +64,7 @@ export class GuardedStream {
       this.ending(bytes, start, end);
       return;
     }
-    if ((this.unreadable && this.#closed) || this.overflowed) {
+    if (this.unreadable && this.#closed) {
       return;
     }
     const data = this.#data;
@@ -181,7 +179,7 @@ export class GuardedStream {
     this.#held.length = 0;
   }
 
-  /** An open text may hold up others only so long, except where a rule is closed. */
+  /** An open text may hold up others only so far, and where all rules are open, so long. */
   #bound(nowMs: number): void {
     for (let oldest = this.#held[0]; oldest !== undefined; oldest = this.#held[0]) {
       const isLong = this.#held.length > 1 && this.#heldBytes > this.#limits.bytes;
@@ -189,15 +187,13 @@ export class GuardedStream {
       if (!isLong && !isOld) {
         return;
       }
-      const isReleased = this.#channels.release(oldest);
+      this.#channels.release(oldest, isLong);
       if (this.block !== undefined) {
         this.#blocked();
         return;
       }
       this.#letGo();
       if (this.#held[0] === oldest) {
-        // A closed rule goes on waiting, but not for more than the stream may hold.
-        this.overflowed ||= isLong && !isReleased;
         return;
       }
     }

@@ -165,11 +165,9 @@ export class StreamGuard {
   /** Returns why the stream must end: a rule blocks, or what is not examined must not pass. */
   problem(nowMs: number): Failure | undefined {
     this.#nowMs = nowMs;
-    const { block, unreadable, overflowed } = this.#stream;
+    const { block, unreadable } = this.#stream;
     if (unreadable) {
       this.#note('unreadable_response');
-    } else if (overflowed) {
-      this.#note('response_too_long');
     }
     this.#unanswered();
     return block === undefined ? this.#problem : failure('content_blocked', block.message);
