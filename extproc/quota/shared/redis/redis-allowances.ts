@@ -17,7 +17,7 @@ import {
 import type { SharedRest } from '../rest-store.ts';
 import { ClusterShards } from './cluster-shards.ts';
 import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
-import { openRedis, type RedisClient } from './redis-client.ts';
+import { closeRedis, openRedis, type RedisClient } from './redis-client.ts';
 import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
 import { RedisRests } from './redis-rests.ts';
 import { ShardHealth } from './shard-health.ts';
@@ -158,7 +158,7 @@ export class RedisAllowances implements AllowanceStore {
     this.#isClosed = true;
     this.#cancelWatch();
     this.#health.close();
-    this.#client.disconnect();
+    closeRedis(this.#client);
   }
 
   #send(): void {

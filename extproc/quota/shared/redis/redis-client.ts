@@ -22,11 +22,38 @@ export function openRedis(config: SharedStoreConfig, random: () => number): Redi
   switch (config.mode) {
     case 'Standalone':
       return new Redis({ ...options, ...addresses[0] });
-    case 'Sentinel':
-      return new Redis({ ...options, ...sentinelOptions(config, retryStrategy), sentinels: addresses });
+    case 'Sentinel': {
+      const client = new Redis({ ...options, ...sentinelOptions(config, retryStrategy), sentinels: addresses });
+      connectAgain(client, () => retryStrategy(1));
+      return client;
+    }
     case 'Cluster':
       return new Cluster(addresses, clusterOptions(config, retryStrategy));
   }
+}
+
+/** Clients that their owner has closed. */
+const closed = new WeakSet<RedisClient>();
+
+export function closeRedis(client: RedisClient): void {
+  closed.add(client);
+  client.disconnect();
+}
+
+/**
+ * Connects a client again that has ended by itself: ioredis gives up for good where a Sentinel
+ * announces a failover while the client connects (`FailoverDetector` closes the connector).
+ */
+function connectAgain(client: Redis, delayMs: () => number): void {
+  client.on('end', () => {
+    const connect = () => {
+      if (!closed.has(client)) {
+        // A failure is an `error` or another `end`.
+        client.connect().catch(() => {});
+      }
+    };
+    setTimeout(connect, delayMs()).unref();
+  });
 }
 
 /** Returns a time between half of the doubled one and all of it. */

@@ -9,7 +9,7 @@ import { HOUR_MS, hourCells, hourSums, otherNames } from '../../usage-hours.ts';
 import type { UsageRow } from '../../usage-record.ts';
 import type { HourOfRequests, TakenRequests, UsageTaker } from '../../usage-sharing.ts';
 import type { UsageRetention } from '../../usage-tables.ts';
-import { openRedis, type RedisClient } from './redis-client.ts';
+import { closeRedis, openRedis, type RedisClient } from './redis-client.ts';
 import { faultOf } from './redis-fault.ts';
 import { type HourKeys, hourKeys, TAKE_SCRIPT } from './usage-script.ts';
 
@@ -193,7 +193,7 @@ export class SharedUsage implements UsageTaker {
   }
 
   close(): void {
-    this.#client.disconnect();
+    closeRedis(this.#client);
   }
 
   /** Yields the decompressed blocks of an hour, some at a time, in the order of their last ids. */
