@@ -1,14 +1,13 @@
 import type { BuiltinDetectorName } from '../../../contract/guardrails.ts';
 import type { Detector } from './detector.ts';
 import type { Recognizer } from './recognizer.ts';
+import { brazilianCNPJ, brazilianCPF } from './recognizers/brazilian-ids.ts';
 import { creditCard } from './recognizers/credit-card.ts';
 import { cryptoWallet } from './recognizers/crypto-wallet.ts';
 import { email } from './recognizers/email.ts';
 import { iban } from './recognizers/iban.ts';
 import {
   austrianSocialSecurityNumber,
-  brazilianCNPJ,
-  brazilianCPF,
   frenchSocialSecurityNumber,
   germanTaxID,
   indianAadhaar,
