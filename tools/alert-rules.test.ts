@@ -5,11 +5,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { failure, failureCodes } from '../extproc/errors.ts';
 
 const root = join(import.meta.dirname, '..');
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
 const file = 'charts/tallygate/files/rules.yaml';
-const words = /\btallygate_[a-z_]+/g;
+const cases = 'charts/testdata/rules.promtool.yaml';
+const words = /\b(?:tallygate|gen_ai|nodejs|process)_[a-z_]+/g;
 
 interface AlertRule {
   readonly alert: string;
@@ -17,11 +19,20 @@ interface AlertRule {
   readonly annotations: { readonly summary: string; readonly runbook_url: string };
 }
 
+interface Case {
+  readonly alertname: string;
+  readonly exp_alerts?: readonly object[];
+}
+
 const { groups } = parse(read(file)) as { readonly groups: readonly { readonly rules: readonly AlertRule[] }[] };
 const rules = groups.flatMap((group) => group.rules);
 
 /** Metrics and labels of extproc: the page is generated from what the recorder exports. */
-const ofExtproc = new Set(read('docs/reference/metrics.md').match(words));
+const ofExtproc = new Set(
+  read('docs/reference/metrics.md')
+    .match(words)
+    ?.flatMap((name) => [name, `${name}_bucket`, `${name}_count`]),
+);
 
 /** Metrics of the controller, under their names in Prometheus. */
 const ofController = new Set(
@@ -56,8 +67,43 @@ test('every rule has a section of the runbook', () => {
   assert.equal(headings.size, rules.length);
 });
 
+test('the ratio of errors counts every code of the gateway from 500 on', () => {
+  const rule = rules.find(({ alert }) => alert === 'TallygateErrorRatio');
+  const [, pattern = ''] = /error_type=~"([^"]+)"/.exec(rule?.expr ?? '') ?? [];
+  const counted = new RegExp(`^(${pattern})$`);
+  for (const code of failureCodes) {
+    assert.equal(counted.test(code), failure(code, '').status >= 500, code);
+  }
+});
+
 const { error } = spawnSync('promtool', ['--version']);
-test('promtool accepts the rules', { skip: error !== undefined && 'promtool is not installed' }, () => {
-  const { status, stderr, stdout } = spawnSync('promtool', ['check', 'rules', join(root, file)], { encoding: 'utf8' });
+const skip = error !== undefined && 'promtool is not installed (apt-get install prometheus)';
+
+function promtool(...args: readonly string[]): void {
+  const { status, stderr, stdout } = spawnSync('promtool', args, { cwd: root, encoding: 'utf8' });
   assert.equal(status, 0, stdout + stderr);
+}
+
+test('promtool accepts the rules', { skip }, () => {
+  promtool('check', 'rules', file);
+});
+
+test('each alert fires on the series of its case, and not before', { skip }, () => {
+  promtool('test', 'rules', cases);
+});
+
+test('each alert has a case in which it fires and one in which it does not', () => {
+  const { tests } = parse(read(cases)) as { readonly tests: readonly { readonly alert_rule_test: readonly Case[] }[] };
+  const all = tests.flatMap(({ alert_rule_test }) => alert_rule_test);
+  for (const { alert } of rules) {
+    const own = all.filter(({ alertname }) => alertname === alert);
+    assert.ok(
+      own.some(({ exp_alerts }) => exp_alerts !== undefined),
+      `${alert} never fires in ${cases}`,
+    );
+    assert.ok(
+      own.some(({ exp_alerts }) => exp_alerts === undefined),
+      `${alert} always fires in ${cases}`,
+    );
+  }
 });
