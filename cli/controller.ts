@@ -33,6 +33,10 @@ sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
   --quota-store-namespaces A,B
                              the namespaces whose proxies get the password of the store; whoever can
                              create pods there can read it (those of --proxy-namespaces)
+  --guardrail-secret-namespaces A,B
+                             the namespaces whose proxies get the secrets for services of guardrails
+                             from all namespaces; others get those of their own namespace only
+                             (those of --proxy-namespaces)
   --listen HOST:PORT         address of the policy push for sidecars (0.0.0.0:9443)
   --metrics ADDRESS          HOST:PORT or unix:PATH of /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
@@ -48,6 +52,7 @@ const options = {
   'quota-store': { type: 'string' },
   'quota-store-secret': { type: 'string' },
   'quota-store-namespaces': { type: 'string' },
+  'guardrail-secret-namespaces': { type: 'string' },
   listen: { type: 'string', default: '0.0.0.0:9443' },
   metrics: { type: 'string' },
 } as const;
@@ -88,6 +93,7 @@ export const controller: Verb = async ({ args, settings }) => {
     identity: `${hostname()}_${process.pid}_${Date.now().toString(36)}`,
     watchNamespaces: names(parsed.values['watch-namespaces']),
     proxyNamespaces: names(parsed.values['proxy-namespaces']),
+    secretNamespaces: names(parsed.values['guardrail-secret-namespaces'] ?? parsed.values['proxy-namespaces']),
     reach: { clusterDomain: parsed.values['cluster-domain'], allowedDestinations },
     identityNamespaces: names(parsed.values['identity-namespaces']),
     exchange: { environment: process.env, proxy: settings.TALLYGATE_TOKEN_PROXY },

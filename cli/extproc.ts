@@ -5,6 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
+import { PushedSecrets } from '../extproc/guard/external/pushed-secrets.ts';
 import { SecretsFile } from '../extproc/guard/external/secrets-file.ts';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
@@ -42,8 +43,8 @@ pod of an Envoy proxy, the controller. It is ready when it has a policy.
                        the secrets of the detectors of guardrails, as a JSON object
   --controller HOST:PORT
                        the controller that sends the policy; the last good policy is kept in the
-                       folder of the socket, and the shared quota store in that of the journal, so
-                       that a restart does not need the controller
+                       folder of the socket, the shared quota store and the secrets of guardrails
+                       in that of the journal, so that a restart does not need the controller
   --token FILE         the token of the pod's service account, which the controller reviews
   --ca FILE            the CA certificates that verify the controller
   --envoy-admin HOST:PORT
@@ -126,9 +127,10 @@ async function start(
     recorder.store.changed(status.state);
     source?.reportSharedStore?.(status);
   };
-  const hooks = { recorder, refused, requestKeys, alerted, overdrawn: recorder.overdraft, storeChanged, log };
+  const pushed = new PushedSecrets();
+  const hooks = { recorder, refused, requestKeys, alerted, overdrawn: recorder.overdraft, storeChanged, pushed, log };
   const service = await startService(flags, settings, hooks);
-  const policy = await openPolicySource(flags, service, hashesKeys, log);
+  const policy = await openPolicySource(flags, service, { pushed, hashesKeys, log });
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
   recorder.observe({
@@ -184,13 +186,15 @@ interface ServiceHooks {
   readonly alerted: (alert: BudgetAlert) => void;
   readonly overdrawn: (overdraft: Overdraft) => void;
   readonly storeChanged: (status: SharedStoreState) => void;
+  /** The secrets of detectors that the controller sends. */
+  readonly pushed: PushedSecrets;
   readonly log: Log;
 }
 
 async function startService(
   { listen, journalPath, source, detectorSecretsPath }: ExtprocFlags,
   settings: Settings,
-  { recorder, refused, ...others }: ServiceHooks,
+  { recorder, refused, pushed, ...others }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const retention = {
@@ -211,9 +215,9 @@ async function startService(
   const sharedStore = 'file' in source ? sharedStoreOf(settings) : undefined;
   const secrets =
     detectorSecretsPath === undefined
-      ? undefined
+      ? pushed
       : new SecretsFile({ path: detectorSecretsPath, now: Date.now, log: others.log });
-  const detectorSecret = (id: string) => secrets?.value(id);
+  const detectorSecret = (id: string) => secrets.value(id);
   const hooks = { finished, storeAsked: recorder.store.asked, detectorSecret, ...others };
   const quotaOptions = { sharedStore, maxQuotaKeys: settings.TALLYGATE_QUOTA_KEYS };
   const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
@@ -240,8 +244,7 @@ function storeDetails({ sharedStore: { state, reason } }: Extproc): Readonly<Rec
 async function openPolicySource(
   { source, journalPath }: ExtprocFlags,
   service: Extproc,
-  hashesKeys: boolean,
-  log: Log,
+  { pushed, hashesKeys, log }: Pick<ServiceHooks, 'pushed' | 'log'> & { readonly hashesKeys: boolean },
 ): Promise<PolicySource> {
   if ('file' in source) {
     // Only the process that starts extproc for one machine has a channel, and writes the policy.
@@ -265,7 +268,9 @@ async function openPolicySource(
   };
   const programVersion = versionText();
   const resting = () => service.health.resting(Date.now());
-  return followControllerAt({ ...source, storeFolder, programVersion, fullestBudgets, resting }, service, log);
+  const useDetectorSecrets = (secrets: Readonly<Record<string, string>>) => pushed.use(secrets);
+  const kept = { storeFolder, useDetectorSecrets };
+  return followControllerAt({ ...source, ...kept, programVersion, fullestBudgets, resting }, service, log);
 }
 
 async function openQuotaServer(
@@ -304,7 +309,10 @@ async function waitToBegin(where: string): Promise<boolean> {
 type ListenOption = Parameters<typeof startExtproc>[0]['listen'];
 type PolicyFlags =
   | { readonly file: string }
-  | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder' | 'fullestBudgets' | 'resting'>;
+  | Omit<
+      ControllerSourceOptions,
+      'programVersion' | 'storeFolder' | 'useDetectorSecrets' | 'fullestBudgets' | 'resting'
+    >;
 
 interface ExtprocFlags {
   readonly source: PolicyFlags;

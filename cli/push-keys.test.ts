@@ -105,6 +105,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
     review: async (token) => ({ podName: token, podUid: token, namespace: 'default' }),
     fleetOf: () => 'fleet',
     mayShareStore: () => false,
+    mayHaveSecrets: () => false,
     log,
   });
   closing.push(() => server.close());
@@ -124,6 +125,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       folder,
       storeFolder: undefined,
       useSharedStore() {},
+      useDetectorSecrets() {},
       async apply(policy) {
         await inSlices(compiling(policy));
       },

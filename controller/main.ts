@@ -39,6 +39,8 @@ export interface ControllerOptions {
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
   readonly proxyNamespaces: readonly string[];
+  /** The namespaces whose proxies get secrets of guardrails from all namespaces. */
+  readonly secretNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
   /** The namespaces whose AIBackends may use the controller's own identity in clouds. */
   readonly identityNamespaces: readonly string[];
@@ -254,6 +256,7 @@ class ClusterController implements Controller {
       review: (token) => reviewToken(this.#client, token, TOKEN_AUDIENCE),
       fleetOf: (pod) => this.#sources.pod(pod.podUid)?.fleet,
       mayShareStore: ({ namespace }) => this.#options.sharedStore?.namespaces.includes(namespace) ?? true,
+      mayHaveSecrets: ({ namespace }) => this.#options.secretNamespaces.includes(namespace),
       outdated: (epoch) => this.#election?.raise(epoch),
       keysRequested: (url) => this.#keys.refetch(url),
       alertRaised: (report, fleet, stored) => this.#alerts.take(report, fleet, stored),

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { ClusterPlan } from '../translate/kubernetes/plan.ts';
+import type { DetectorSecret } from '../translate/plan.ts';
 import type { History } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
 import type { PushServer } from './push/server.ts';
@@ -9,23 +10,32 @@ import type { ClusterSources } from './sources.ts';
 
 const POLL_MS = 20;
 
-/** Policies of a plan by Gateways, because most runs publish the plan of the run before. */
-const policiesOf = new WeakMap<ClusterPlan, Map<string, GatewayPolicy>>();
+/** What the sidecars of a fleet receive. */
+interface FleetContent {
+  readonly policy: GatewayPolicy;
+  readonly secrets: readonly DetectorSecret[];
+}
+
+/** Contents of a plan by Gateways, because most runs publish the plan of the run before. */
+const contentsOf = new WeakMap<ClusterPlan, Map<string, FleetContent>>();
 
 export function publishPolicies(push: PushServer, plan: ClusterPlan, sources: ClusterSources, history: History): void {
   const gateways = sources.gateways();
   const fleets = new Set([...sources.pods()].map(({ fleet }) => fleet));
-  const known = policiesOf.get(plan) ?? new Map<string, GatewayPolicy>();
-  policiesOf.set(plan, known);
+  const known = contentsOf.get(plan) ?? new Map<string, FleetContent>();
+  contentsOf.set(plan, known);
   const policies = new Map<string, GatewayPolicy>();
+  const secrets = new Map<string, readonly DetectorSecret[]>();
   for (const fleet of fleets) {
     const served = gatewaysOf(fleet, gateways);
     const key = served.join();
-    const policy = known.get(key) ?? plan.policyFor(served);
-    known.set(key, policy);
-    policies.set(fleet, policy);
-    history.published(fleet, policy);
+    const content = known.get(key) ?? { policy: plan.policyFor(served), secrets: plan.detectorSecretsFor(served) };
+    known.set(key, content);
+    policies.set(fleet, content.policy);
+    secrets.set(fleet, content.secrets);
+    history.published(fleet, content.policy);
   }
+  push.shareSecrets(secrets);
   push.publish(policies);
 }
 

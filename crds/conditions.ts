@@ -130,6 +130,9 @@ export const conditions = {
       QuotaStoreLost: isFalse(
         'A proxy does not reach the shared quota store; the message says what `onStoreLoss` of the quotas means meanwhile.',
       ),
+      SecretsWithheld: isFalse(
+        'A proxy does not get the secrets that its guardrails need for their services; the message says why.',
+      ),
       Pending: isUnknown('The configuration has not been verified yet.'),
       NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },

@@ -121,7 +121,9 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   };
   useSharedStore(options.sharedStore);
   let policy: CompiledPolicy | undefined;
-  const services = newServices(options, { policy: () => policy, store: shared.quotas, health, broken, now });
+  const detectors = new ExternalDetectors({ secret: options.detectorSecret ?? (() => undefined), now });
+  const owned = { policy: () => policy, store: shared.quotas, health, broken, now };
+  const services = newServices(options, owned, detectors);
   const expiry = setInterval(() => endStreams(services.openCallers.expiredAt(now())), EXPIRY_CHECK_MS).unref();
   const server = await startServer({
     ...options.listen,
@@ -161,6 +163,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     server,
     async close(deadlineMs) {
       await server.close(deadlineMs);
+      detectors.close();
       clearInterval(expiry);
       restSharing.close();
       await shared.close();
@@ -266,12 +269,12 @@ function newSwitch(
 
 /** Returns what all sessions of the process share. */
 function newServices(
-  { finished, plainErrors = false, requestKeys = () => {}, detectorSecret = () => undefined, log }: ExtprocOptions,
+  { finished, plainErrors = false, requestKeys = () => {}, log }: ExtprocOptions,
   owned: Pick<SessionServices, 'policy' | 'store' | 'health' | 'broken' | 'now'>,
+  detectors: ExternalDetectors,
 ): SessionServices {
   const epoch = randomUUID();
   let requests = 0;
-  const detectors = new ExternalDetectors({ secret: detectorSecret, now: owned.now });
   return {
     ...owned,
     openCallers: new OpenCallers(),

@@ -39,6 +39,7 @@ function outcome(input: string): string {
       ...(plan.wantedTokens.length > 0 && {
         wantedTokens: plan.wantedTokens.map(({ backend, source }) => `${source.type} ${backend}`),
       }),
+      ...(plan.detectorSecrets.length > 0 && { detectorSecrets: plan.detectorSecrets.map(({ id }) => id) }),
       secrets: plan.secrets.map(({ name, type }) => `${type} ${name}`),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

@@ -39,6 +39,8 @@ export interface Sidecar extends FollowedController {
   readonly applied: string[];
   /** What was put into force, policies as their version, in order. */
   readonly used: (string | SharedStoreConfig | undefined)[];
+  /** The secrets of guardrails that were put into force, and the policy before, in order. */
+  readonly secrets: { readonly values: Readonly<Record<string, string>>; readonly after: string | undefined }[];
 }
 
 export function follow(
@@ -51,6 +53,7 @@ export function follow(
 ): Sidecar {
   const applied: string[] = [];
   const used: Sidecar['used'] = [];
+  const secrets: Sidecar['secrets'] = [];
   const followed = followController({
     controller: `127.0.0.1:${port}`,
     tokenPath: join(folder, 'token'),
@@ -61,6 +64,7 @@ export function follow(
     folder,
     storeFolder: folder,
     useSharedStore: (config) => used.push(config),
+    useDetectorSecrets: (values) => secrets.push({ values, after: applied.at(-1) }),
     apply(policy) {
       apply(policy);
       applied.push(policy.version);
@@ -70,7 +74,7 @@ export function follow(
     log,
   });
   closing.push(() => followed.close());
-  return Object.assign(followed, { applied, used });
+  return Object.assign(followed, { applied, used, secrets });
 }
 
 export async function serve(
@@ -83,6 +87,7 @@ export async function serve(
       token === 'a.good.token' ? { podName: 'pod', podUid: 'uid', namespace: 'default' } : undefined,
     fleetOf: () => 'fleet',
     mayShareStore: () => true,
+    mayHaveSecrets: () => true,
     log,
     ...options,
   });

@@ -42,6 +42,8 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     readsSharedStore: true,
     mayShareStore: true,
     sharedStore: undefined,
+    readsSecrets: true,
+    mayHaveSecrets: true,
     budgets: [],
     rests: [],
     configCheck:

@@ -3,7 +3,7 @@
  * statuses, for each Gateway that accepts the object.
  */
 
-import type { Quota } from '../../contract/policy.ts';
+import type { GatewayPolicy, Quota } from '../../contract/policy.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
@@ -11,6 +11,7 @@ import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
 import type { History, ObjectKey } from './contents.ts';
+import { withheldFrom } from './detector-secrets.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
 import { enforcedQuotas, hasReported, lossOf, meaningOf } from './store-loss.ts';
 import type { GatewayVerdict } from './verdicts.ts';
@@ -134,10 +135,7 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
       sidecar,
       wanted: observation.published(pod.fleet),
       has: (version, key) => version !== undefined && observation.isCurrent(pod.fleet, version, key),
-      quotas: (key) => {
-        const policy = observation.policy(pod.fleet);
-        return policy === undefined ? [] : enforcedQuotas(policy, key);
-      },
+      policy: observation.policy(pod.fleet),
     };
   });
   const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
@@ -162,8 +160,13 @@ interface ObservedProxy {
   readonly wanted: PolicyVersion | undefined;
   /** Whether the version of the policy has the current content of the object. */
   has(version: string | undefined, key: ObjectKey): boolean;
-  /** The enforced quotas of the object in the proxy's newest policy. */
-  quotas(key: ObjectKey): readonly Quota[];
+  /** The newest of its fleet. */
+  readonly policy: GatewayPolicy | undefined;
+}
+
+/** Returns the enforced quotas of an object in the newest policy of a proxy. */
+function quotasOf({ policy }: ObservedProxy, key: ObjectKey): readonly Quota[] {
+  return policy === undefined ? [] : enforcedQuotas(policy, key);
 }
 
 const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
@@ -221,6 +224,12 @@ function enforcingOf(
   if (lost !== undefined) {
     return ['QuotaStoreLost', lost];
   }
+  for (const { sidecar, policy } of watched) {
+    const withheld = sidecar && policy && withheldFrom(sidecar, policy, key);
+    if (withheld !== undefined) {
+      return ['SecretsWithheld', withheld];
+    }
+  }
   const unverified = watched.filter(
     ({ sidecar, has }) => !has(sidecar?.configCheck?.version?.version, key) || sidecar?.configCheck?.unreadable !== '',
   );
@@ -231,7 +240,7 @@ function enforcingOf(
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
   }
   const silent = watched.filter(
-    ({ sidecar, quotas }) => sharedStore && sidecar && !hasReported(sidecar) && quotas(key).length > 0,
+    (each) => sharedStore && each.sidecar && !hasReported(each.sidecar) && quotasOf(each, key).length > 0,
   );
   if (silent.length > 0) {
     return ['Pending', `${silent.length} of ${watched.length} proxies do not count in the shared quota store yet`];
@@ -246,7 +255,7 @@ function storeLoss(watched: readonly ObservedProxy[], key: ObjectKey, problem: s
     return loss === undefined ? [] : [{ ...each, loss }];
   });
   const [first] = lost;
-  const meaning = meaningOf([...new Set(lost.flatMap(({ quotas }) => quotas(key)))]);
+  const meaning = meaningOf([...new Set(lost.flatMap((each) => quotasOf(each, key)))]);
   if (first === undefined || meaning === undefined) {
     return undefined;
   }

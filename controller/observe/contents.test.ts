@@ -52,6 +52,17 @@ test('a change of one route does not change the digests of others', () => {
   assert.equal(history.isCurrent('g', 'v2', 'AIGatewayRoute app/b'), false);
 });
 
+test('a guardrail policy is part of the routes that it guards, and of its own digest', () => {
+  const of = (bytes: number) => {
+    const rules = [{ ...rule('app/a', 'x'), guardrails: ['app/company'] }, rule('app/b', 'y')];
+    const guardrail = { name: 'app/company', rules: [], exempt: [], holdBack: { bytes, ms: 1 } };
+    return contentsOf({ ...policy('v', rules), guardrailPolicies: [guardrail] });
+  };
+  const [before, after] = [of(1), of(2)];
+  const changed = [...before.keys()].filter((key) => before.get(key) !== after.get(key));
+  assert.deepEqual(changed.toSorted(), ['AIGatewayRoute app/a', 'AIGuardrailPolicy app/company']);
+});
+
 test('a quota is part of its policy and of the routes that it limits', () => {
   const of = (amount: number) =>
     contentsOf(policy('v', [rule('app/a', 'x', ['app/limits/day']), rule('app/b', 'y')], [quota(amount)]));

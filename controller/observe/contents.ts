@@ -13,7 +13,7 @@ export type ObjectKey = string;
 /** Digests by object. */
 export type Contents = ReadonlyMap<ObjectKey, string>;
 
-export function contentsOf({ virtualHosts, backends, quotas }: GatewayPolicy): Contents {
+export function contentsOf({ virtualHosts, backends, quotas, guardrailPolicies = [] }: GatewayPolicy): Contents {
   const texts = new Map<ObjectKey, string[]>();
   const add = (key: ObjectKey, text: string) => {
     const own = texts.get(key);
@@ -25,6 +25,7 @@ export function contentsOf({ virtualHosts, backends, quotas }: GatewayPolicy): C
   };
   const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
   const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
+  const guardrailTexts = new Map(guardrailPolicies.map((policy) => [policy.name, jsonOf(policy)]));
   for (const { rules, passthrough } of virtualHosts) {
     for (const each of [...rules, ...passthrough]) {
       const text = jsonOf(each);
@@ -39,6 +40,10 @@ export function contentsOf({ virtualHosts, backends, quotas }: GatewayPolicy): C
         add(route, quotaTexts.get(id) ?? '');
         // `NAMESPACE/POLICY/QUOTA`
         add(`AIQuotaPolicy ${id.slice(0, id.lastIndexOf('/'))}`, `${each.route} ${quotaTexts.get(id)}`);
+      }
+      for (const name of each.guardrails ?? []) {
+        add(route, guardrailTexts.get(name) ?? '');
+        add(`AIGuardrailPolicy ${name}`, `${each.route} ${guardrailTexts.get(name)}`);
       }
     }
   }

@@ -26,6 +26,8 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     readsSharedStore,
     mayShareStore: true,
     sharedStore,
+    readsSecrets: true,
+    mayHaveSecrets: true,
   };
 }
 

@@ -40,6 +40,7 @@ async function start(options: Partial<Parameters<typeof startPushServer>[0]> = {
     address: { host: '127.0.0.1', port: 0 },
     credentials: () => first,
     review,
+    mayHaveSecrets: () => true,
     mayShareStore: () => true,
     fleetOf: ({ namespace }) => (namespace === 'nobody' ? undefined : namespace),
     log,

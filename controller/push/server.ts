@@ -10,10 +10,12 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { DetectorSecret } from '../../translate/plan.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import type { ServerCertificate } from './ca.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { listen, type PushListener } from './listener.ts';
+import { OfferedSecrets } from './offered-secrets.ts';
 import { type ConnectedSidecar, followSidecar, type SidecarStream } from './sidecar.ts';
 import { type FollowCall, followService, newOffer, type Offer, sharedStoreMessage } from './wire.ts';
 
@@ -36,6 +38,8 @@ export interface PushServerOptions {
    * run programs in it, can read it.
    */
   readonly mayShareStore: (pod: PodIdentity) => boolean;
+  /** Whether the pod may have the secrets of guardrails of all namespaces, not only of its own. */
+  readonly mayHaveSecrets: (pod: PodIdentity) => boolean;
   /**
    * Called when a sidecar has a policy of a higher epoch: this replica's clock was behind, or it no
    * longer leads.
@@ -57,6 +61,11 @@ export interface PushServer {
    * of a term, so that no sidecar has a policy without it.
    */
   shareStore(config: SharedStoreConfig | undefined): void;
+  /**
+   * Sets the secrets for services of guardrails, by fleet. Call before `publish`, so that no policy
+   * names a secret that its sidecars lack.
+   */
+  shareSecrets(secrets: ReadonlyMap<string, readonly DetectorSecret[]>): void;
   /** Sets the policies of all fleets. A policy with the same content is not sent again. */
   publish(policies: ReadonlyMap<string, GatewayPolicy>): void;
   sidecars(): readonly ConnectedSidecar[];
@@ -104,10 +113,12 @@ class SidecarPushServer implements PushServer {
   #epoch: number | undefined;
   #counter = 0;
   #store: OfferedStore | undefined;
+  readonly #secrets: OfferedSecrets;
   #reviews = 0;
 
   constructor(options: PushServerOptions) {
     this.#options = options;
+    this.#secrets = new OfferedSecrets(options.log);
   }
 
   async listen(): Promise<void> {
@@ -130,6 +141,7 @@ class SidecarPushServer implements PushServer {
     this.#epoch = epoch;
     this.#counter = 0;
     this.#store = undefined;
+    this.#secrets.begin(epoch ?? 0);
     this.#offers.clear();
     this.#endAll(notLeading.details);
     this.#changed();
@@ -144,6 +156,13 @@ class SidecarPushServer implements PushServer {
     this.#store = { config, message: config === undefined ? none : sharedStoreMessage(this.#epoch, config), none };
     for (const { stream } of this.#sidecars.values()) {
       stream?.offer();
+    }
+  }
+
+  /** Sent by `publish`. */
+  shareSecrets(secrets: ReadonlyMap<string, readonly DetectorSecret[]>): void {
+    if (this.#epoch !== undefined) {
+      this.#secrets.set(secrets);
     }
   }
 
@@ -260,12 +279,14 @@ class SidecarPushServer implements PushServer {
   #accept(call: FollowCall, peer: string, pod: PodIdentity, fleet: string): void {
     let sidecar: KnownSidecar | undefined;
     const mayShareStore = this.#options.mayShareStore(pod);
+    const mayHaveSecrets = this.#options.mayHaveSecrets(pod);
     const stream = followSidecar(call, {
       wanted: () => this.#offers.get(fleet),
       sharedStore: () => (mayShareStore ? this.#store?.message : this.#store?.none),
+      detectorSecrets: () => this.#secrets.messageFor(fleet, mayHaveSecrets ? undefined : pod.namespace),
       reported: (change) => {
         sidecar ??= this.#connect(pod, fleet, stream);
-        sidecar.connected = { ...sidecar.connected, mayShareStore, ...change };
+        sidecar.connected = { ...sidecar.connected, mayShareStore, mayHaveSecrets, ...change };
         this.#reported(pod, change);
       },
       ended: () => {
@@ -345,6 +366,8 @@ const nothingReported = {
   readsSharedStore: false,
   mayShareStore: false,
   sharedStore: undefined,
+  readsSecrets: false,
+  mayHaveSecrets: false,
 };
 
 /** Returns the bearer token; undefined unless it has the form of a JWT. */

@@ -52,10 +52,14 @@ export interface ConnectedSidecar {
   /** Whether its pod may have the password of the store. */
   readonly mayShareStore: boolean;
   readonly sharedStore: SharedStoreReport | undefined;
+  /** Whether its version takes secrets for services of guardrails. */
+  readonly readsSecrets: boolean;
+  /** Whether its pod may have those of all namespaces, not only of its own. */
+  readonly mayHaveSecrets: boolean;
 }
 
 export interface SidecarStream {
-  /** Sends a changed shared store and a newer policy, if there are. */
+  /** Sends a changed shared store, changed secrets and a newer policy, if there are. */
   offer(): void;
   end(code: status, details: string): void;
 }
@@ -65,6 +69,8 @@ export interface SidecarHooks {
   readonly wanted: () => Offer | undefined;
   /** The encoded message about the shared store; undefined: not known yet. */
   readonly sharedStore: () => Uint8Array | undefined;
+  /** The encoded message with secrets of guardrails; undefined: not known yet. */
+  readonly detectorSecrets: () => Uint8Array | undefined;
   /** Called after Hello, and at each change. */
   readonly reported: (change: Partial<ConnectedSidecar>) => void;
   readonly ended: () => void;
@@ -97,6 +103,8 @@ class FollowedSidecar implements SidecarStream {
   #readsChanges = false;
   #readsSharedStore = false;
   #sentStore: Uint8Array | undefined;
+  #readsSecrets = false;
+  #sentSecrets: Uint8Array | undefined;
   /** Whether the offer that is being answered was sent as changes. */
   #sentChanges = false;
   /** Set while an answer of the sidecar is awaited. */
@@ -120,6 +128,7 @@ class FollowedSidecar implements SidecarStream {
 
   offer(): void {
     this.#offerStore();
+    this.#offerSecrets();
     const next = this.#hooks.wanted();
     const isBusy = this.#ended || !this.#saidHello || this.#waiting !== undefined;
     if (isBusy || next === undefined || next === this.#offered) {
@@ -138,6 +147,15 @@ class FollowedSidecar implements SidecarStream {
     }
     this.#sentStore = store;
     this.#call.write(store);
+  }
+
+  #offerSecrets(): void {
+    const secrets = this.#hooks.detectorSecrets();
+    if (this.#ended || !this.#readsSecrets || secrets === undefined || secrets === this.#sentSecrets) {
+      return;
+    }
+    this.#sentSecrets = secrets;
+    this.#call.write(secrets);
   }
 
   #messageOf({ version, versionOnly, changes, whole }: Offer): Uint8Array {
@@ -234,10 +252,12 @@ class FollowedSidecar implements SidecarStream {
       case 'hello': {
         this.#saidHello = true;
         const { programVersion, inForce, readsChanges, readsSharedStore } = message.value;
+        const readsSecrets = message.value.readsDetectorSecrets;
         this.#readsChanges = readsChanges;
         this.#readsSharedStore = readsSharedStore;
+        this.#readsSecrets = readsSecrets;
         const acknowledged = plainVersion(inForce);
-        this.#answered({ programVersion, readsSharedStore, acknowledged, refused: undefined });
+        this.#answered({ programVersion, readsSharedStore, readsSecrets, acknowledged, refused: undefined });
         return;
       }
       case 'acknowledge':

@@ -67,6 +67,13 @@ export function sharedStoreMessage(epoch: number, config: SharedStoreConfig | un
   return toBinary(ControllerMessageSchema, message);
 }
 
+/** `secrets`: values by id. */
+export function detectorSecretsMessage(epoch: number, secrets: Readonly<Record<string, string>>): Uint8Array {
+  const value = { epoch: BigInt(epoch), secrets: Buffer.from(JSON.stringify(secrets)) };
+  const message = create(ControllerMessageSchema, { message: { case: 'detectorSecrets', value } });
+  return toBinary(ControllerMessageSchema, message);
+}
+
 /** Tells a sidecar which of its alerts are stored. */
 export function alertsKeptMessage(numbers: readonly bigint[]): Uint8Array {
   const value = { numbers: [...numbers] };

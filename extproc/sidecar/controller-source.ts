@@ -17,11 +17,16 @@ export interface ControllerSourceOptions {
   readonly controller: string;
   readonly tokenPath: string;
   readonly caPath: string;
-  /** Where the shared store is kept, with its password: on a volume that Envoy does not mount. */
+  /**
+   * Where the shared store, with its password, and secrets of guardrails are kept: on a volume that
+   * Envoy does not mount.
+   */
   readonly storeFolder: string | undefined;
   readonly envoyAdmin: AdminAddress | undefined;
   /** The socket that Envoy must send its requests to. */
   readonly socketPath: string;
+  /** Puts the secrets for services of guardrails into force: values by id. */
+  readonly useDetectorSecrets: (secrets: Readonly<Record<string, string>>) => void;
   readonly programVersion: string;
   readonly fullestBudgets: () => readonly BudgetReport[];
   readonly resting: () => readonly RestReport[];
@@ -52,6 +57,7 @@ export async function followControllerAt(
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
     storeFolder,
+    useDetectorSecrets: options.useDetectorSecrets,
     useSharedStore: (config) => sink.useSharedStore(config),
     apply: (policy, revision) => sink.apply(policy, revision),
     waitFor: verifier === undefined ? undefined : (pending) => verifier.waitFor(pending),

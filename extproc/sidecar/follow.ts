@@ -1,16 +1,20 @@
 /**
  * The sidecar's side of the policy push: a stream to the controller that is reopened whenever it
- * ends. Receives policies and the shared quota store, applies them and keeps them on disk; reports
- * which policy is in force, which was refused and why, how Envoy is configured, and whether the
- * store can be reached. Without the controller the last good policy stays in force.
+ * ends. Receives policies, the shared quota store and secrets of guardrails, applies them and keeps
+ * them on disk; reports which policy is in force, which was refused and why, how Envoy is
+ * configured, and whether the store can be reached. Without the controller the last good policy
+ * stays in force.
  */
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { z } from 'zod';
 import type { RestReport } from '../../contract/backend-rest.ts';
 import type { BudgetReport, ThresholdReport } from '../../contract/budget-report.ts';
 import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import { isOlder } from '../../contract/policy-version.ts';
+import { type SharedStoreConfig, sharedStoreSchema } from '../../contract/shared-store.ts';
 import {
+  type DetectorSecrets,
   type Policy,
   type SharedStore,
   SharedStoreReport_State,
@@ -22,17 +26,23 @@ import { plainVersion, wireVersion } from '../policy/version.ts';
 import { Backoff } from './backoff.ts';
 import { BudgetOutbox } from './budget-outbox.ts';
 import type { ConfigCheckReport } from './config-verifier.ts';
+import { KeptIntake } from './kept-intake.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';
 import { RestOutbox } from './rest-outbox.ts';
-import { SharedStoreIntake, type SharedStoreIntakeOptions } from './shared-store-intake.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 
-export interface FollowOptions extends PolicyIntakeOptions, SharedStoreIntakeOptions {
+export interface FollowOptions extends PolicyIntakeOptions {
   /** `HOST:PORT`. */
   readonly controller: string;
   /** Files, read again at each attempt, because the kubelet replaces them. */
   readonly tokenPath: string;
   readonly caPath: string;
+  /** Where the shared store and secrets are kept; undefined: nowhere. */
+  readonly storeFolder: string | undefined;
+  /** Puts a configuration into force without ending streams; undefined: no store is shared. */
+  readonly useSharedStore: (config: SharedStoreConfig | undefined) => void;
+  /** Puts the secrets for services of guardrails into force: values by id. */
+  readonly useDetectorSecrets: (secrets: Readonly<Record<string, string>>) => void;
   readonly programVersion: string;
   /** Returns the budgets with the least left, for the status of their policies. */
   readonly fullestBudgets: () => readonly BudgetReport[];
@@ -72,7 +82,8 @@ class ControllerFollower implements FollowedController {
   readonly begun: Promise<void>;
   readonly #options: FollowOptions;
   readonly #intake: PolicyIntake;
-  readonly #storeIntake: SharedStoreIntake;
+  readonly #storeIntake: KeptIntake<SharedStoreConfig>;
+  readonly #secretsIntake: KeptIntake<Readonly<Record<string, string>>>;
   readonly #backoff = new Backoff();
   readonly #budgets: BudgetOutbox;
   readonly #rests: RestOutbox;
@@ -86,14 +97,30 @@ class ControllerFollower implements FollowedController {
   #retry: NodeJS.Timeout | undefined;
   /**
    * Messages are taken in order: a new stream may bring one while an old stream's is being read,
-   * and no policy may count before the store that came first.
+   * and no policy may come into force before the store and the secrets that came first.
    */
   #taking: Promise<void> = Promise.resolve();
 
   constructor(options: FollowOptions) {
     this.#options = options;
     this.#intake = new PolicyIntake(options);
-    this.#storeIntake = new SharedStoreIntake(options);
+    const { storeFolder: folder, log } = options;
+    this.#storeIntake = new KeptIntake({
+      name: 'shared quota store',
+      file: 'shared-store.json',
+      folder,
+      schema: sharedStoreSchema,
+      use: options.useSharedStore,
+      log,
+    });
+    this.#secretsIntake = new KeptIntake({
+      name: 'secrets of guardrails',
+      file: 'detector-secrets.json',
+      folder,
+      schema: z.record(z.string(), z.string()),
+      use: (secrets = {}) => options.useDetectorSecrets(secrets),
+      log,
+    });
     this.#budgets = new BudgetOutbox({
       fullest: options.fullestBudgets,
       sendAlert: (alert) => this.#sendIfOpen({ case: 'budgetAlerts', value: { alerts: [alert] } }),
@@ -105,6 +132,7 @@ class ControllerFollower implements FollowedController {
     });
     this.begun = this.#storeIntake
       .restore()
+      .then(() => this.#secretsIntake.restore())
       .then(() => this.#intake.restore())
       .then(() => this.#connect());
   }
@@ -160,6 +188,7 @@ class ControllerFollower implements FollowedController {
         opened: () => this.#opened(),
         heard: (policy) => this.#heard(policy),
         storeHeard: (store) => this.#storeHeard(store),
+        secretsHeard: (secrets) => this.#secretsHeard(secrets),
         alertsKept: (numbers) => this.#budgets.kept(numbers),
         ended: (reason) => this.#ended(reason),
       });
@@ -175,6 +204,7 @@ class ControllerFollower implements FollowedController {
         formatVersions: [POLICY_FORMAT_VERSION],
         readsChanges: true,
         readsSharedStore: true,
+        readsDetectorSecrets: true,
         ...(version && { inForce: wireVersion(version) }),
       },
     });
@@ -193,14 +223,18 @@ class ControllerFollower implements FollowedController {
     this.#rests.opened();
   }
 
-  #storeHeard(store: SharedStore): void {
+  #storeHeard({ epoch, config: content }: SharedStore): void {
     this.#taking = this.#taking.then(async () => {
       const before = this.#storeIntake.refusal;
-      await this.#storeIntake.take(store);
+      await this.#storeIntake.take({ epoch, content });
       if (this.#storeIntake.refusal !== before) {
         this.#sendStoreReport();
       }
     });
+  }
+
+  #secretsHeard({ epoch, secrets: content }: DetectorSecrets): void {
+    this.#taking = this.#taking.then(() => this.#secretsIntake.take({ epoch, content }));
   }
 
   #heard(policy: Policy): void {

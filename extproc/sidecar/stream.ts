@@ -7,6 +7,7 @@ import { Client, type ClientOptions, credentials, Metadata, type ServiceError, s
 import {
   type ControllerMessage,
   ControllerMessageSchema,
+  type DetectorSecrets,
   type Policy,
   type SharedStore,
   type SidecarMessage,
@@ -51,6 +52,7 @@ export interface StreamOptions {
   readonly opened: () => void;
   readonly heard: (policy: Policy) => void;
   readonly storeHeard: (store: SharedStore) => void;
+  readonly secretsHeard: (secrets: DetectorSecrets) => void;
   /** The controller has stored these alerts. */
   readonly alertsKept: (numbers: readonly bigint[]) => void;
   /** Called exactly once. `reason` undefined: the stream ended in order. */
@@ -92,6 +94,8 @@ export function openStream({ controller, ca, token, opened, ...hooks }: StreamOp
       hooks.heard(message.value);
     } else if (!over && message.case === 'sharedStore') {
       hooks.storeHeard(message.value);
+    } else if (!over && message.case === 'detectorSecrets') {
+      hooks.secretsHeard(message.value);
     } else if (!over && message.case === 'alertsKept') {
       hooks.alertsKept(message.value.numbers);
     }

@@ -26,6 +26,7 @@ function outcome(text: string): string {
   const before = translateCluster({ ...world, tokens }, exampleOptions);
   const plan = translateCluster(withVerdicts({ ...world, tokens }, before, patched), exampleOptions);
   const { problems, statuses, gateways, generatedRoutes, objects, secrets, webhooks, wantedTokens } = plan;
+  const detectorSecrets = plan.detectorSecretsFor(gateways).map(({ id }) => id);
   return stringify(
     {
       problems: problems.map((each) => `${each.severity} ${each.reason}: ${problemText(each)}`),
@@ -38,6 +39,7 @@ function outcome(text: string): string {
       ...(wantedTokens.length > 0 && {
         wantedTokens: wantedTokens.map(({ backend, source }) => `${source.type} ${backend}`),
       }),
+      ...(detectorSecrets.length > 0 && { detectorSecrets }),
       secrets: secrets.map(({ metadata, type }) => ({ type, metadata })),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

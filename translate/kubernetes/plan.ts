@@ -102,8 +102,6 @@ export interface ClusterPlan {
   readonly wantedTokens: readonly WantedToken[];
   /** Where alerts about budgets are sent, sorted by policy. */
   readonly webhooks: readonly Webhook[];
-  /** What the sidecars need to reach the services of guardrails, sorted by id. */
-  readonly detectorSecrets: readonly DetectorSecret[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];
@@ -112,4 +110,6 @@ export interface ClusterPlan {
   readonly generatedRoutes: readonly GeneratedRoute[];
   /** Returns the policy for proxies of these Gateways, with only the backends and quotas in use. */
   policyFor(gateways: readonly string[]): GatewayPolicy;
+  /** Returns what this policy needs to reach the services of guardrails, sorted by id. */
+  detectorSecretsFor(gateways: readonly string[]): readonly DetectorSecret[];
 }

@@ -71,7 +71,6 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     jwksSources: jwksSources(virtualHosts, policies),
     wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
-    detectorSecrets: detectorSecretsInUse(virtualHosts, policies),
     statuses: withFailover(
       withLogins(withRetries(statusesOf(linked, context), virtualHosts, routeContext), virtualHosts, routeContext),
       virtualHosts,
@@ -82,8 +81,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),
     generatedRoutes: generatedRoutes.map(({ route }) => route).toSorted(byHttpRoute),
     policyFor(gateways): GatewayPolicy {
-      const names = new Set(gateways);
-      const served = virtualHosts.filter(({ listener }) => names.has(fullName(listener.gateway)));
+      const served = servedBy(gateways, virtualHosts);
       return gatewayPolicy({
         virtualHosts: served.map((virtualHost) => withPatchedRules(virtualHost, attempts, world.patchPolicies)),
         routeNames: ({ key }) => (routesByHost.get(key) ?? []).flatMap(({ route }) => route.envoyRouteNames),
@@ -92,7 +90,16 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
         policies,
       });
     },
+    detectorSecretsFor: (gateways) => detectorSecretsInUse(servedBy(gateways, virtualHosts), policies),
   };
+}
+
+function servedBy(
+  gateways: readonly string[],
+  virtualHosts: readonly LinkedVirtualHost[],
+): readonly LinkedVirtualHost[] {
+  const names = new Set(gateways);
+  return virtualHosts.filter(({ listener }) => names.has(fullName(listener.gateway)));
 }
 
 function deploymentMode(world: ClusterWorld, options: ClusterOptions): DeploymentMode {

@@ -48,7 +48,9 @@ export function destinationFault(text: string, user: UrlUser, context: Translati
       ? refusedDestination(host, noReach) === 'a loopback address'
       : isAllowedDestination(host, reach);
   if (url.protocol !== 'https:' && !isTrusted) {
-    return { message: `${text} is not an https URL`, fix: `use https, so that nobody can ${user.risk}` };
+    const allowed =
+      reach === undefined ? '' : `, or ask the operator to add ${host} to controller.allowedDestinations of the chart`;
+    return { message: `${text} is not an https URL`, fix: `use https, so that nobody can ${user.risk}${allowed}` };
   }
   const service = mode.type === 'Kubernetes' ? serviceNamed(host, mode.reach, mode.services) : undefined;
   const from = { group: GROUP, kind: user.kind, namespace: user.namespace };

@@ -5,7 +5,6 @@
  * pass.
  */
 import { conditionSteps } from '../../contract/condition.ts';
-import type { GuardrailPolicy } from '../../contract/guardrails.ts';
 import { patternSize } from '../../contract/pattern.ts';
 import type { AIGuardrailPolicy } from '../../crds/kinds.ts';
 import type { AttachedPolicy } from '../attachment/policy-kind.ts';
@@ -18,19 +17,23 @@ type AttachedGuardrails = AttachedPolicy<Located<AIGuardrailPolicy>, CompiledGua
 
 /**
  * Per namespace. `bytes`: of the policies as JSON. `steps`: of the conditions, which one request
- * evaluates in 15 ms at worst. `parts`: of the expressions, see `patternSize`.
+ * evaluates in 15 ms at worst. `parts`: of the expressions, see `patternSize`. `secretBytes`: of
+ * the secrets for services, which a sidecar gets in one message.
  */
-const limits = { bytes: 1024 * 1024, steps: 300_000, parts: 4096 };
+const limits = { bytes: 1024 * 1024, steps: 300_000, parts: 4096, secretBytes: 256 * 1024 };
 
 const limitNames = {
   bytes: 'bytes of guardrail policies',
   steps: 'steps of conditions of guardrails',
   parts: 'parts of expressions of guardrails',
+  secretBytes: 'bytes of secrets for services of guardrails',
 };
 
 type GuardrailWeight = typeof limits;
 
 const measures = Object.keys(limits) as readonly (keyof GuardrailWeight)[];
+
+const nothing: GuardrailWeight = { bytes: 0, steps: 0, parts: 0, secretBytes: 0 };
 
 /** Closes the targets of the policies that exceed the limits. Keeps the order. */
 export function guardrailsWithinBounds(
@@ -42,12 +45,13 @@ export function guardrailsWithinBounds(
   const byPolicyAge = policies.toSorted((left, right) => byAge(left.policy, right.policy));
   for (const attached of byPolicyAge.filter(({ valid }) => valid)) {
     const { namespace } = attached.policy.metadata;
-    const before = taken.get(namespace) ?? { bytes: 0, steps: 0, parts: 0 };
-    const weight = weightOf(attached.compiled.policy);
+    const before = taken.get(namespace) ?? nothing;
+    const weight = weightOf(attached.compiled);
     const sum = {
       bytes: before.bytes + weight.bytes,
       steps: before.steps + weight.steps,
       parts: before.parts + weight.parts,
+      secretBytes: before.secretBytes + weight.secretBytes,
     };
     const over = measures.find((name) => sum[name] > limits[name]);
     if (over === undefined) {
@@ -59,13 +63,13 @@ export function guardrailsWithinBounds(
       reason: 'Invalid',
       path: 'spec.rules',
       message: `with this policy, namespace ${namespace} has ${sum[over]} ${limitNames[over]}, so the policy lets nothing pass; the maximum is ${limits[over]}`,
-      fix: 'remove policies, conditions or expressions from the namespace',
+      fix: 'remove policies, conditions, expressions or secrets from the namespace',
     });
   }
   return policies.map((each) => (refused.has(each) ? { ...each, ...closedGuardrails(each.policy) } : each));
 }
 
-function weightOf(policy: GuardrailPolicy): GuardrailWeight {
+function weightOf({ policy, secrets }: CompiledGuardrails): GuardrailWeight {
   let steps = 0;
   let parts = 0;
   for (const { when, detector } of policy.rules) {
@@ -73,5 +77,7 @@ function weightOf(policy: GuardrailPolicy): GuardrailWeight {
     const expressions = detector.type === 'Pattern' ? detector.expressions : [];
     parts += expressions.reduce((sum, expression) => sum + patternSize(expression), 0);
   }
-  return { bytes: JSON.stringify(policy).length, steps, parts };
+  const byId = new Map(secrets.map(({ id, value }) => [id, value.reveal().length]));
+  const secretBytes = [...byId.values()].reduce((sum, length) => sum + length, 0);
+  return { bytes: JSON.stringify(policy).length, steps, parts, secretBytes };
 }
