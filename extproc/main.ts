@@ -43,6 +43,7 @@ import type { RevocableStream, SessionServices } from './session/services.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
 import { warmUpTokenizer } from './tokens/warm-up.ts';
+import type { TraceOptions } from './trace-context.ts';
 
 export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
@@ -55,6 +56,8 @@ export interface ExtprocOptions {
   /** Where single requests are exported to. */
   readonly exports?: readonly UsageExportTarget[];
   readonly exportHeaders?: ExportHeaders;
+  /** How requests are traced; absent: they are not. */
+  readonly traces?: TraceOptions | undefined;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Called when usage reaches a threshold of `alertAt`. */
   readonly alerted?: (alert: BudgetAlert) => void;
@@ -269,7 +272,7 @@ function newSwitch(
 
 /** Returns what all sessions of the process share. */
 function newServices(
-  { finished, plainErrors = false, requestKeys = () => {}, log }: ExtprocOptions,
+  { finished, traces, plainErrors = false, requestKeys = () => {}, log }: ExtprocOptions,
   owned: Pick<SessionServices, 'policy' | 'store' | 'health' | 'broken' | 'now'>,
   detectors: ExternalDetectors,
 ): SessionServices {
@@ -286,6 +289,7 @@ function newServices(
     newMeter,
     newId: () => `${epoch}/${requests++}`,
     random: Math.random,
+    traces,
     finished,
     fault: (error) => log.error({ err: error }, 'internal error'),
     bodies: new Bodies({ now: owned.now }),

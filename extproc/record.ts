@@ -6,6 +6,7 @@ import type { AuthenticationMethod, Caller } from './caller.ts';
 import type { Failure } from './errors.ts';
 import type { Interruption } from './interruption.ts';
 import type { BucketRef } from './quota/store.ts';
+import type { RequestTrace } from './trace-context.ts';
 import type { Usage } from './usage.ts';
 
 /**
@@ -38,6 +39,8 @@ export type UsageSource = 'provider' | 'estimated' | 'mixed';
  */
 export interface RequestRecord {
   readonly requestId: string | undefined;
+  /** Undefined where no request is traced. */
+  readonly trace: RequestTrace | undefined;
   readonly route: string | undefined;
   readonly rule: string | undefined;
   readonly backend: string | undefined;

@@ -14,10 +14,11 @@ import { programRooms, type Rooms, rooms } from './rooms.ts';
 const extprocRooms: Rooms = {
   errors: [],
   exchange: [],
+  'trace-context': ['exchange'],
   usage: [],
   interruption: [],
   caller: [],
-  record: ['errors', 'usage', 'interruption', 'caller', 'quota'],
+  record: ['errors', 'usage', 'interruption', 'caller', 'quota', 'trace-context'],
   json: ['errors'],
   sse: [],
   compression: [],
@@ -39,6 +40,7 @@ const extprocRooms: Rooms = {
       'usage',
       'interruption',
       'caller',
+      'trace-context',
       'access',
       'model-names',
       'record',
@@ -54,7 +56,7 @@ const extprocRooms: Rooms = {
     ],
   ],
   server: ['exchange'],
-  telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server'],
+  telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server', 'trace-context'],
   sidecar: ['policy'],
   main: [
     ...[
@@ -70,7 +72,7 @@ const extprocRooms: Rooms = {
       'policy',
       'session',
     ],
-    ...['telemetry', 'server'],
+    ...['telemetry', 'server', 'trace-context'],
   ],
 };
 

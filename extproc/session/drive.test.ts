@@ -74,6 +74,7 @@ function waiting() {
     compares: () => false,
     newMeter,
     newId: () => 'id',
+    traces: undefined,
     random: () => 0,
     now: () => 1,
     finished: (record) => records.push(record),

@@ -58,12 +58,13 @@ class Drive implements ExchangeHandler, BodyOwner {
     this.#exchange = exchange;
     this.#shared = shared;
     this.#account = new Account(shared);
-    const { newId, random, estimates, firstTokenTimes, newMeter, health, verifier, now, compares, plainErrors } =
-      shared;
+    const { newId, traces, random, estimates, firstTokenTimes, newMeter, health, verifier, now } = shared;
+    const { compares, plainErrors } = shared;
     this.#session = new Session({
       policy,
       verifier,
       newId,
+      traces,
       random,
       estimates,
       newMeter,

@@ -1,5 +1,6 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
 import type { Failover } from '../../contract/policy.ts';
+import type { HeaderMutation } from '../exchange.ts';
 import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
 import { azurePath } from '../providers/azure/paths.ts';
 import { drawsTokens } from '../quota/units.ts';
@@ -24,7 +25,8 @@ export function forward(admission: Admission, parts: ResponseParts, nowMs: numbe
   if (prepared !== undefined) {
     return forwardCollected(admission, prepared, parts, nowMs, out);
   }
-  out.push({ type: 'request-headers', mutation: request.mutation(admission.passthrough!.passthrough.target) });
+  const mutation = request.mutation(admission.passthrough!.passthrough.target);
+  out.push({ type: 'request-headers', mutation: traced(request, mutation, nowMs) });
   request.passthroughBody!.forward(out);
   return uncountedResponse(admission, nowMs);
 }
@@ -45,7 +47,7 @@ function forwardCollected(
   const { pieces, ...described } = sent;
   const streamed = isMetered(request) && prepared.choice.facts.stream;
   const mutation = request.mutation(prepared.choice.target.id, { ...described, streamed });
-  out.push({ type: 'request-headers', mutation });
+  out.push({ type: 'request-headers', mutation: traced(request, mutation, nowMs) });
   sendBody(request, pieces, out);
   return isMetered(request) ? forwardedTo(admission, prepared, parts, nowMs) : uncountedResponse(admission, nowMs);
 }
@@ -61,8 +63,14 @@ export function forwardAttempt(
 ): Forwarded {
   const { request, held } = admission;
   const sent = backendRequest(request, prepared, held);
-  out.push({ type: 'attempt-request', mutation: attemptMutation(request, attempts, prepared, sent) });
+  const mutation = attemptMutation(request, attempts, prepared, sent);
+  out.push({ type: 'attempt-request', mutation: traced(request, mutation, nowMs) });
   return forwardedTo(admission, prepared, parts, nowMs);
+}
+
+/** Tells the backend the span of this attempt. */
+function traced({ trace }: Request, mutation: HeaderMutation, nowMs: number): HeaderMutation {
+  return trace === undefined ? mutation : { ...mutation, set: [...(mutation.set ?? []), trace.beginAttempt(nowMs)] };
 }
 
 /** Sets up how the response of a backend will be read. */

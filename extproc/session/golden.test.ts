@@ -21,6 +21,7 @@ import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
+import type { TraceOptions } from '../trace-context.ts';
 import { FirstTokenTimes } from './first-token-times.ts';
 import type { Action, ActionOf, SessionEvent } from './protocol.ts';
 import { Session } from './session.ts';
@@ -56,6 +57,8 @@ interface Case {
   readonly extensionsWait?: boolean;
   /** The response is in the sample whose counts are compared. */
   readonly compares?: boolean;
+  /** Traces are on, and this one is recorded or not. */
+  readonly traced?: boolean;
   /** Guardrails look at the response before the client gets it. */
   readonly guardrails?: readonly GoldenRule[];
   readonly steps: readonly Step[];
@@ -130,6 +133,7 @@ function replay(given: Case): readonly object[] {
     restsUntil: () => undefined,
     firstTokenTimes: new FirstTokenTimes(),
     newId: () => 'id',
+    traces: given.traced === undefined ? undefined : goldenTraces(given.traced),
     estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
     compares: () => given.compares === true,
@@ -265,6 +269,12 @@ function list(headers: Record<string, string>): HeaderList {
 }
 
 /** Returns an action in a form that is easy to review. */
+/** Draws ids in order. */
+function goldenTraces(sampled: boolean): TraceOptions {
+  let ids = 0;
+  return { sampler: () => sampled, drawId: (bytes) => String(++ids).padStart(bytes * 2, '0') };
+}
+
 function shown(action: Action): object {
   if ('mutation' in action && action.mutation.body !== undefined) {
     return { ...action, mutation: { ...action.mutation, body: text(action.mutation.body) } };

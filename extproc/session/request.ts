@@ -16,6 +16,7 @@ import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
 import type { ClientApi, Dialect } from '../providers/adapter.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
 import type { AgentIds } from '../record.ts';
+import { RequestTrace, TRACE_STATE_HEADER, type TraceOptions } from '../trace-context.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import type { RoutingDecision } from './admission/select-backend.ts';
 import { agentIds } from './agent-ids.ts';
@@ -46,6 +47,8 @@ const noAttributes: ReadonlyMap<string, string> = new Map();
 export interface RequestContext {
   readonly policy: CompiledPolicy;
   readonly newId: () => string;
+  /** Undefined: no request is traced. */
+  readonly traces: TraceOptions | undefined;
 }
 
 /** A collected request that is read and routed. */
@@ -71,6 +74,8 @@ export class Request {
   passthroughBody: PassthroughBody | undefined;
   /** Set as far as the request could be read. */
   model: string | undefined;
+  /** Undefined where no request is traced. */
+  trace: RequestTrace | undefined;
   /** The body has arrived, with its trailers if any. */
   complete = false;
   /** The client sent trailers after the body. */
@@ -148,6 +153,8 @@ export class Request {
   /** Reads the headers. Returns a failure where the request cannot be served. */
   headers({ headers, endOfStream, routeName, attributes }: EventOf<'request-headers'>): Failure | undefined {
     this.#headers = headers;
+    const { traces } = this.#context;
+    this.trace = traces && new RequestTrace(headers, traces);
     this.#attributes = attributes ?? noAttributes;
     this.complete = endOfStream;
     const id = this.#first(REQUEST_ID_HEADER);
@@ -284,6 +291,9 @@ export class Request {
   mutation(target: string, collected?: CollectedBody): HeaderMutation {
     const remove: string[] = [];
     hideFromProvider(this.#headers, remove);
+    if (this.trace !== undefined && this.trace.parent === undefined) {
+      remove.push(TRACE_STATE_HEADER);
+    }
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
     if (this.#ownId) {
       set.push([REQUEST_ID_HEADER, this.id!]);

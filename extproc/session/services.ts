@@ -6,6 +6,7 @@ import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Overdraft, QuotaStore } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
+import type { TraceOptions } from '../trace-context.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
 import type { FirstTokenTimes } from './first-token-times.ts';
@@ -35,6 +36,8 @@ export interface SessionServices {
   readonly broken: Interruptions;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
   readonly newId: () => string;
+  /** Undefined: no request is traced. */
+  readonly traces: TraceOptions | undefined;
   readonly random: () => number;
   /** Milliseconds since 1970, with fractions. */
   readonly now: () => number;

@@ -197,6 +197,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
   const complete = evidence?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
+    trace: request.trace,
     route: choice?.rule.rule.route ?? passthrough?.passthrough.route,
     rule: choice?.rule.rule.name ?? passthrough?.passthrough.rule,
     backend: choice?.target.backend,

@@ -68,6 +68,7 @@ export function newRig(options: {
     compares: () => false,
     newMeter,
     newId: () => `id-${ids++}`,
+    traces: undefined,
     random: () => 0,
     now: () => 1,
     finished: (record) => records.push(record),

@@ -21,6 +21,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
   let line = `{"time":"${isoTime(endMs)}"`;
   line += text('requestId', outcome.requestId);
+  line += text('traceId', outcome.trace?.traceId);
   line += text('providerRequestId', outcome.providerRequestId);
   line += text('method', outcome.method);
   line += text('path', outcome.path);

@@ -69,6 +69,7 @@ class TestSession {
         policy,
         verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
         newId: () => 'id',
+        traces: undefined,
         random: () => 0,
         isRevoked: () => false,
         restsUntil: () => undefined,
