@@ -7,10 +7,11 @@ import { type ExternalGuardRule, isExternal } from './compile.ts';
 import { type Analysis, DetectorError } from './external/external-detector.ts';
 import { outcomeOf } from './external-outcome.ts';
 import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
-import { blockSigned } from './signed-text.ts';
 import type { GuardScope } from './text/fragment.ts';
+import { numberUnits } from './text/number-units.ts';
 import { type RequestText, RequestTexts } from './text/requests/request-texts.ts';
-import { escapedUnits, offsetOfUnit, unitsOf } from './text/string-units.ts';
+import { spelledUnits } from './text/string-units.ts';
+import { replaceText } from './text-edits.ts';
 
 /** UTF-16 units that a service gets at once, and how many of them it gets again with the next. */
 const WINDOW_UNITS = 32 * 1024;
@@ -18,6 +19,15 @@ const OVERLAP_UNITS = 256;
 
 /** Of one request; more would keep services busy for minutes. */
 const MAX_ANALYSES = 2000;
+
+/** Longer texts are hardly ever equal. */
+const MAX_SHARED_UNITS = 1024;
+
+/** Keys that name a member as programs do, which services need not read. */
+const PLAIN_KEY = /^[\p{L}_$][\p{L}_$.-]*\d{0,2}$/u;
+
+/** Numbers with fewer digits identify nobody. */
+const LEAST_DIGITS = 7;
 
 /** A text, or a window of one, for one rule. */
 export interface TextQuestion {
@@ -46,6 +56,8 @@ export class RequestAnalysis {
   readonly #body: Uint8Array;
   readonly #guard: RequestGuard;
   readonly #texts: AskedText[] = [];
+  /** The place of the question about a short text, by rule. */
+  readonly #asked = new Map<ExternalGuardRule, Map<string, number>>();
 
   constructor(body: Uint8Array, guard: RequestGuard) {
     this.#body = body;
@@ -61,7 +73,7 @@ export class RequestAnalysis {
       if (text === undefined) {
         continue;
       }
-      const rules = this.#guard.rulesFor('request', text.scope).filter(isExternal);
+      const rules = this.#guard.rulesFor('request', text.use.scope).filter(isExternal);
       if (rules.length > 0 && this.questions.length < MAX_ANALYSES) {
         this.#ask(text, rules);
         yield text.end - text.start;
@@ -76,22 +88,47 @@ export class RequestAnalysis {
   }
 
   #ask(text: RequestText, rules: readonly ExternalGuardRule[]): void {
-    const units = unitsOf(this.#body, text.start, text.end);
-    if (units.trim() === '') {
+    const units = this.#unitsOf(text);
+    if (units === undefined) {
       return;
     }
     const asked: AskedText = { text, units, windows: [] };
+    const { scope } = text.use;
     for (const rule of rules) {
       for (let offset = 0; offset < units.length; offset += WINDOW_UNITS - OVERLAP_UNITS) {
         const isLast = offset + WINDOW_UNITS >= units.length;
-        const question = { rule, scope: text.scope, text: units.slice(offset, offset + WINDOW_UNITS), isLast };
-        asked.windows.push({ question, offset, at: this.questions.push(question) - 1 });
+        const question = { rule, scope, text: units.slice(offset, offset + WINDOW_UNITS), isLast };
+        asked.windows.push({ question, offset, at: this.#place(question) });
         if (isLast) {
           break;
         }
       }
     }
     this.#texts.push(asked);
+  }
+
+  /** Returns what a service may have to read; undefined: nothing. */
+  #unitsOf({ kind, start, end, spelling }: RequestText): string | undefined {
+    if (kind === 'number') {
+      const digits = numberUnits(this.#body, start, end);
+      return digits.length < LEAST_DIGITS ? undefined : digits;
+    }
+    const units = spelledUnits(this.#body, start, end, spelling);
+    return units.trim() === '' || (kind === 'key' && PLAIN_KEY.test(units)) ? undefined : units;
+  }
+
+  /** Returns the place of a question; short texts of one scope are asked about once. */
+  #place(question: TextQuestion): number {
+    const { rule, scope, text } = question;
+    if (text.length > MAX_SHARED_UNITS) {
+      return this.questions.push(question) - 1;
+    }
+    const asked = this.#asked.get(rule) ?? new Map<string, number>();
+    this.#asked.set(rule, asked);
+    const key = `${scope} ${text}`;
+    const place = asked.get(key) ?? this.questions.push(question) - 1;
+    asked.set(key, place);
+    return place;
   }
 
   /** Applies the answers, in the order of the questions. Returns the edits; sets `guard.block`. */
@@ -129,26 +166,8 @@ export class RequestAnalysis {
       }
     }
     const { replacements } = this.#guard.resolve('request', units, findings, true);
-    const edits = whole === undefined ? replacements : [whole];
-    if (text.isSigned) {
-      blockSigned(this.#guard, [...findings.map((finding) => finding.rule), replacing]);
-    } else {
-      out.push(...unitSplices(this.#body, text, edits));
-    }
+    const rules = [...findings.map((finding) => finding.rule), replacing];
+    const found = { raw: this.#body, text, units, rules, guard: this.#guard };
+    replaceText(found, whole === undefined ? replacements : [whole], out);
   }
-}
-
-function unitSplices(raw: Uint8Array, { start, end }: RequestText, edits: readonly Replacement[]): readonly Splice[] {
-  let at = start;
-  let unit = 0;
-  const offsetOf = (index: number): number => {
-    at = offsetOfUnit(raw, at, end, index - unit);
-    unit = index;
-    return at;
-  };
-  return edits.map((edit) => ({
-    start: offsetOf(edit.start),
-    end: offsetOf(edit.end),
-    bytes: Buffer.from(escapedUnits(edit.text)),
-  }));
 }

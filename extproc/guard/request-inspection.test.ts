@@ -71,6 +71,45 @@ test('arguments of tools stay valid JSON, and only their strings are masked', ()
   assert.equal(masked(body(`{"to": "${ADDRESS}`)).text, body('{"to": "<Email-1>'), 'cut off');
 });
 
+const CARD = 4111111111111111;
+const cards: GuardRule = { ...mask, detector: builtinDetector(['CreditCard']) };
+
+test('numbers become strings where they are masked, however they are written', () => {
+  const body = (number: string) => `{"messages":[{"content":[{"type":"tool_use","input":{"n":${number},"m":1.5}}]}]}`;
+  for (const number of [`${CARD}`, '4.111111111111111e15', '4111111111111111.0', '4.111111111111111E+15']) {
+    assert.equal(masked(body(number), [cards]).text, body('"<CreditCard-1>"'));
+  }
+  assert.equal(masked(body(`-${CARD}`), [cards]).text, body('"-<CreditCard-1>"'));
+  assert.equal(masked(body('4111111111111112'), [cards]).text, body('4111111111111112'));
+});
+
+test('keys and numbers in the arguments of a tool are masked', () => {
+  const body = (args: string) =>
+    JSON.stringify({ messages: [{ role: 'assistant', tool_calls: [{ function: { arguments: args } }] }] });
+  const { text } = masked(body(`{"n":${CARD},"${CARD}":[${CARD}]}`), [cards]);
+  assert.equal(text, body('{"n":"<CreditCard-1>","<CreditCard-1>":["<CreditCard-1>"]}'));
+});
+
+test('keys are masked, and block where a placeholder would make two keys one', () => {
+  const body = `{"messages":[],"metadata":{"${CARD}":"a","5555555555554444":"b","${CARD}0":"c"}}`;
+  assert.equal(
+    masked(body, [cards]).text,
+    `{"messages":[],"metadata":{"<CreditCard-1>":"a","<CreditCard-2>":"b","${CARD}0":"c"}}`,
+  );
+  const vague: GuardRule = { ...cards, action: { type: 'Mask', placeholder: '[card]', restore: false } };
+  assert.equal(masked(body, [vague]).guard.block?.rule, vague);
+  const passing: GuardRule = { ...vague, onUnmaskable: 'Pass' };
+  const { text, guard } = masked(body, [passing]);
+  assert.deepEqual([text, guard.block, guard.counts()[0]?.count], [body, undefined, 2]);
+  const repeated = `{"metadata":[${Array(3).fill(`{"${CARD}":1}`).join()}]}`;
+  assert.equal(masked(repeated, [cards]).text, repeated.replaceAll(`${CARD}`, '<CreditCard-1>'));
+});
+
+test('a key that is longer than any name blocks where something is found in it', () => {
+  const body = `{"${'x '.repeat(5000)}${ADDRESS}":1}`;
+  assert.equal(masked(body).guard.block?.rule, mask);
+});
+
 const signed = (text: string) =>
   JSON.stringify({
     messages: [{ role: 'assistant', content: [{ type: 'thinking', thinking: text, signature: 's' }] }],

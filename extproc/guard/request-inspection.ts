@@ -5,17 +5,26 @@
  */
 
 import { type Splice, splice } from '../json/splice.ts';
-import { CONTEXT_LENGTH, type Finding } from './detectors/detector.ts';
-import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
-import { blockSigned } from './signed-text.ts';
+import type { Finding } from './detectors/detector.ts';
+import type { GuardRule, RequestGuard, RuleFinding } from './guard.ts';
+import type { GuardScope } from './text/fragment.ts';
+import { numberUnits } from './text/number-units.ts';
 import { type RequestText, RequestTexts } from './text/requests/request-texts.ts';
-import { escapedUnits, offsetOfUnit, unitsOf } from './text/string-units.ts';
+import { escapedUnits, spelledUnits, unitsOf } from './text/string-units.ts';
+import { replaceText } from './text-edits.ts';
+import { TextInspection } from './text-inspection.ts';
 
 /** Bytes of text that are looked at in one step. */
 const WINDOW_BYTES = 8 * 1024;
 
 /** Longer arguments of a tool are read as one text, not as JSON. */
 const MAX_NESTED_BYTES = 256 * 1024;
+
+/** What a text costs beside its bytes, in bytes of text. */
+const TEXT_COST = 128;
+
+/** A client may choose any number of keys. */
+const MAX_CLEAN_KEYS = 4096;
 
 /** Why a body cannot be inspected. */
 export type InspectionFault = 'unreadable_body' | 'tokens' | 'too_many_texts';
@@ -35,23 +44,23 @@ export function* inspectJson(body: Uint8Array, guard: RequestGuard): Generator<n
   if (texts.hasTooMany) {
     return { splices: [], fault: 'too_many_texts' };
   }
-  const splices: Splice[] = [];
+  const inspection = new BodyInspection(body, guard);
   let bytes = 0;
   for (let place = 0; place < texts.count && guard.block === undefined; place++) {
     const text = texts.textAt(place);
-    bytes += STRING_COST;
+    bytes += TEXT_COST;
     if (text !== undefined && isShort(text)) {
       bytes += text.end - text.start;
-      inspectShort(body, text, guard, splices);
+      inspection.short(text);
     } else if (text !== undefined) {
-      yield* inspectLong(body, text, guard, splices);
+      yield* inspection.long(text);
     }
     if (bytes >= WINDOW_BYTES) {
       yield bytes;
       bytes = 0;
     }
   }
-  return { splices, fault: texts.hasTokens ? 'tokens' : undefined };
+  return { splices: inspection.splices, fault: texts.hasTokens ? 'tokens' : undefined };
 }
 
 /** Inspects texts that are not in JSON: spans of UTF-8. */
@@ -65,196 +74,136 @@ export function* inspectPlain(
     const text = Buffer.from(body.buffer, body.byteOffset + start, end - start).toString();
     // As the contents of a JSON string, so that both have one way.
     const inner = Buffer.from(escapedUnits(text));
-    const edits: Splice[] = [];
+    const inspection = new BodyInspection(inner, guard);
     const use = { scope: 'user', form: 'text', isSigned: false } as const;
-    yield* inspectLong(inner, { ...use, start: 0, end: inner.length }, guard, edits);
+    yield* inspection.long({ use, kind: 'string', spelling: 'escaped', start: 0, end: inner.length });
+    const { splices: edits } = inspection;
     if (edits.length > 0) {
-      splices.push({ start, end, bytes: Buffer.from(unitsOf(edited(inner, edits), 0, edited(inner, edits).length)) });
+      const after = edited(inner, edits);
+      splices.push({ start, end, bytes: Buffer.from(unitsOf(after, 0, after.length)) });
     }
   }
   return { splices, fault: undefined };
 }
 
-/** What a string costs beside its bytes, in bytes of text. */
-const STRING_COST = 128;
-
-function isShort({ start, end, form }: RequestText): boolean {
-  return end - start <= WINDOW_BYTES && form === 'text';
-}
-
-function inspectShort(raw: Uint8Array, text: RequestText, guard: RequestGuard, splices: Splice[]): void {
-  const rules = guard.rulesFor('request', text.scope);
-  if (rules.length > 0) {
-    new TextInspection(raw, text, rules, guard, splices).all();
-  }
-}
-
-function* inspectLong(raw: Uint8Array, text: RequestText, guard: RequestGuard, splices: Splice[]): Generator<number> {
-  const rules = guard.rulesFor('request', text.scope);
-  if (rules.length === 0) {
-    return;
-  }
-  if (text.form === 'json' && text.end - text.start <= MAX_NESTED_BYTES) {
-    const nested = yield* inspectNested(raw, text, guard, splices);
-    if (nested) {
-      return;
-    }
-  }
-  yield* new TextInspection(raw, text, rules, guard, splices).run();
-}
-
-/** Inspects the strings of a JSON document in a string. Returns false where there is none. */
-function* inspectNested(
-  raw: Uint8Array,
-  { start, end, isSigned }: RequestText,
-  guard: RequestGuard,
-  splices: Splice[],
-): Generator<number, boolean> {
-  const inner = Buffer.from(unitsOf(raw, start, end));
-  const texts = new RequestTexts();
-  if (!(yield* texts.read(inner)) || texts.hasTooMany) {
-    return false;
-  }
-  const edits: Splice[] = [];
-  for (let place = 0; place < texts.count; place++) {
-    const use = { scope: 'toolCall', form: 'text', isSigned } as const;
-    yield* inspectLong(inner, { ...use, start: texts.spanAt(place).start, end: texts.spanAt(place).end }, guard, edits);
-  }
-  if (edits.length > 0) {
-    splices.push({ start, end, bytes: Buffer.from(escapedUnits(edited(inner, edits).toString())) });
-  }
-  return true;
+function isShort({ start, end, use }: RequestText): boolean {
+  return end - start <= WINDOW_BYTES && use.form === 'text';
 }
 
 function edited(bytes: Uint8Array, edits: readonly Splice[]): Buffer {
   return Buffer.concat(splice([bytes], edits));
 }
 
-/** One text, which passes the detectors in windows. */
-class TextInspection {
-  readonly #raw: Uint8Array;
-  readonly #text: RequestText;
-  readonly #rules: readonly GuardRule[];
+/** Inspects the texts of one document, in order. */
+class BodyInspection {
+  readonly splices: Splice[] = [];
+  readonly #body: Uint8Array;
   readonly #guard: RequestGuard;
-  readonly #splices: Splice[];
-  /** The window: context that is decided, and text that is not. */
-  #window = '';
-  /** The units of the window before this index are decided. */
-  #from = 0;
-  /** Units before the window. */
-  #base = 0;
-  /** Units of the whole text up to which findings are replaced. */
-  #replacedTo = 0;
-  /** A place in the raw text, and the unit there. */
-  #rawAt: number;
-  #unitAt = 0;
+  readonly #rules = new Map<GuardScope, readonly GuardRule[]>();
+  /** Keys in which no rule finds anything, by scope: documents repeat their keys. */
+  readonly #cleanKeys = new Map<GuardScope, Set<string>>();
+  readonly #found: Finding[] = [];
 
-  constructor(raw: Uint8Array, text: RequestText, rules: readonly GuardRule[], guard: RequestGuard, splices: Splice[]) {
-    this.#raw = raw;
-    this.#text = text;
-    this.#rules = rules;
+  constructor(body: Uint8Array, guard: RequestGuard) {
+    this.#body = body;
     this.#guard = guard;
-    this.#splices = splices;
-    this.#rawAt = text.start;
   }
 
-  /** Inspects a text of one window. */
-  all(): void {
-    this.#window = unitsOf(this.#raw, this.#text.start, this.#text.end);
-    this.#decide(true);
-  }
-
-  *run(): Generator<number> {
-    const { start, end } = this.#text;
-    for (let at = start; at < end && this.#guard.block === undefined; ) {
-      const until = windowEnd(this.#raw, at, end);
-      this.#window += unitsOf(this.#raw, at, until);
-      this.#decide(until === end);
-      yield until - at;
-      at = until;
+  /** Inspects a text of at most one window. */
+  short(text: RequestText): void {
+    const { use, kind, start, end, spelling } = text;
+    const rules = this.#rulesFor(use.scope);
+    if (rules.length === 0) {
+      return;
     }
+    const units =
+      kind === 'number' ? numberUnits(this.#body, start, end) : spelledUnits(this.#body, start, end, spelling);
+    const clean = kind === 'key' ? this.#cleanKeysOf(use.scope) : undefined;
+    if (clean?.has(units)) {
+      return;
+    }
+    const findings = this.#find(units, rules);
+    if (findings === undefined) {
+      if (clean !== undefined && clean.size < MAX_CLEAN_KEYS) {
+        clean.add(units);
+      }
+      return;
+    }
+    const { replacements } = this.#guard.resolve('request', units, findings, true);
+    const found = { raw: this.#body, text, units, rules: findings.map(({ rule }) => rule), guard: this.#guard };
+    replaceText(found, replacements, this.splices);
   }
 
-  #decide(isLast: boolean): void {
-    const text = this.#window;
-    let to = text.length;
-    if (!isLast) {
-      for (const { detector } of this.#rules) {
-        to = Math.min(to, detector.openFrom(text));
+  *long(text: RequestText): Generator<number> {
+    const { use, start, end } = text;
+    const rules = this.#rulesFor(use.scope);
+    if (rules.length === 0) {
+      return;
+    }
+    if (use.form === 'json' && end - start <= MAX_NESTED_BYTES && (yield* this.#nested(text))) {
+      return;
+    }
+    const isLongKey = text.kind === 'key';
+    // The key of a member is at most a few words: nothing is lost where this one cannot be masked.
+    const inspected = isLongKey ? { ...text, use: { ...use, isSigned: true } } : text;
+    yield* new TextInspection(this.#body, inspected, rules, this.#guard, this.splices).run(WINDOW_BYTES);
+  }
+
+  /** Inspects the texts of a JSON document in a string. Returns false where there is none. */
+  *#nested({ use, start, end, spelling }: RequestText): Generator<number, boolean> {
+    const inner = Buffer.from(spelledUnits(this.#body, start, end, spelling));
+    const texts = new RequestTexts(false);
+    if (!(yield* texts.read(inner)) || texts.hasTooMany) {
+      return false;
+    }
+    const inspection = new BodyInspection(inner, this.#guard);
+    const plain = { scope: use.scope, form: 'text', isSigned: use.isSigned } as const;
+    for (let place = 0; place < texts.count && this.#guard.block === undefined; place++) {
+      const text = texts.anyTextAt(place, plain);
+      if (isShort(text)) {
+        inspection.short(text);
+        yield TEXT_COST + text.end - text.start;
+      } else {
+        yield* inspection.long(text);
       }
     }
-    to = Math.max(to, this.#from);
-    const findings: RuleFinding[] = [];
-    const found: Finding[] = [];
-    for (const rule of this.#rules) {
-      rule.detector.find(text, this.#from, to, found);
+    const { splices } = inspection;
+    if (splices.length > 0) {
+      this.splices.push({ start, end, bytes: Buffer.from(escapedUnits(edited(inner, splices).toString())) });
+    }
+    return true;
+  }
+
+  /** Returns what the rules find; undefined: nothing, as in most texts. */
+  #find(units: string, rules: readonly GuardRule[]): readonly RuleFinding[] | undefined {
+    const found = this.#found;
+    let findings: RuleFinding[] | undefined;
+    for (const rule of rules) {
+      rule.detector.find(units, 0, units.length, found);
       for (const finding of found) {
-        this.#add(findings, { ...finding, rule });
+        findings ??= [];
+        findings.push({ ...finding, rule });
       }
       found.length = 0;
     }
-    if (findings.length > 0) {
-      this.#replace(this.#guard.resolve('request', text, findings, true).replacements, findings);
-    }
-    const drop = Math.max(0, to - CONTEXT_LENGTH);
-    this.#window = text.slice(drop);
-    this.#from = to - drop;
-    this.#base += drop;
+    return findings;
   }
 
-  /** Adds a finding, without the part that an earlier window has replaced. */
-  #add(findings: RuleFinding[], finding: RuleFinding): void {
-    const start = Math.max(finding.start, this.#replacedTo - this.#base);
-    if (start < finding.end) {
-      findings.push({ ...finding, start });
+  #rulesFor(scope: GuardScope): readonly GuardRule[] {
+    let rules = this.#rules.get(scope);
+    if (rules === undefined) {
+      rules = this.#guard.rulesFor('request', scope);
+      this.#rules.set(scope, rules);
     }
+    return rules;
   }
 
-  #replace(replacements: readonly Replacement[], findings: readonly RuleFinding[]): void {
-    if (this.#text.isSigned) {
-      const rules = findings.map((finding) => finding.rule);
-      blockSigned(this.#guard, rules);
-      return;
+  #cleanKeysOf(scope: GuardScope): Set<string> {
+    let keys = this.#cleanKeys.get(scope);
+    if (keys === undefined) {
+      keys = new Set();
+      this.#cleanKeys.set(scope, keys);
     }
-    for (const { start, end, text } of replacements) {
-      const from = this.#offsetOf(this.#base + start);
-      const until = this.#offsetOf(this.#base + end);
-      this.#splices.push({ start: from, end: until, bytes: Buffer.from(escapedUnits(text)) });
-      this.#replacedTo = this.#base + end;
-    }
+    return keys;
   }
-
-  #offsetOf(unit: number): number {
-    this.#rawAt = offsetOfUnit(this.#raw, this.#rawAt, this.#text.end, unit - this.#unitAt);
-    this.#unitAt = unit;
-    return this.#rawAt;
-  }
-}
-
-/** Returns where a window may end: not within an escape or a character. */
-function windowEnd(raw: Uint8Array, at: number, end: number): number {
-  let until = at + WINDOW_BYTES;
-  if (until >= end) {
-    return end;
-  }
-  // An escape has at most 6 bytes, one with a surrogate pair 12, a character at most 4.
-  const least = until - 12;
-  for (let place = least; place < until; place++) {
-    if (raw[place] === 0x5c) {
-      return isEscaped(raw, at, place) ? place - 1 : place;
-    }
-  }
-  while (until > least && (raw[until]! & 0xc0) === 0x80) {
-    until--;
-  }
-  return until;
-}
-
-/** Whether the character is the second one of an escape. */
-function isEscaped(raw: Uint8Array, start: number, at: number): boolean {
-  let backslashes = 0;
-  for (let before = at - 1; before >= start && raw[before] === 0x5c; before--) {
-    backslashes++;
-  }
-  return backslashes % 2 === 1;
 }

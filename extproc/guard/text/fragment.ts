@@ -1,5 +1,7 @@
 /** Whose words a text is, or what it is for. */
-export type GuardScope = 'system' | 'user' | 'assistant' | 'toolCall' | 'toolResult' | 'reasoning';
+export const guardScopes = ['system', 'user', 'assistant', 'toolCall', 'toolResult', 'reasoning'] as const;
+
+export type GuardScope = (typeof guardScopes)[number];
 
 /**
  * One text of a document or of an event of a stream: the contents of a JSON string, still escaped,
@@ -14,8 +16,11 @@ export interface TextFragment {
   readonly scope: GuardScope;
   readonly start: number;
   readonly end: number;
-  /** `json`: the string contains JSON, such as arguments of a tool; only its strings are text. */
-  readonly form: 'text' | 'json';
+  /**
+   * `json`: the string contains JSON, such as arguments of a tool; only its strings and numbers are
+   * text. `number`: the text is a number of the document, and becomes a string where it changes.
+   */
+  readonly form: 'text' | 'json' | 'number';
   /** The fragment is a whole text, which nothing continues. */
   readonly whole: boolean;
   /** The text repeats fragments before it, so what is found in it is not counted again. */

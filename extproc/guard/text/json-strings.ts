@@ -4,19 +4,21 @@
  * structure of a document, because a lenient reader might see text where a client sees none.
  */
 
-import { asciiText, unescapedText } from '../../json/unescape.ts';
+import { asciiText } from '../../json/unescape.ts';
+import { KeyTexts } from './key-texts.ts';
+import type { StringSpelling } from './string-units.ts';
 
 /** Deeper documents are broken; tools and schemas need a few dozen levels. */
 const MAX_DEPTH = 512;
 
-/** Takes what the walker finds. The walker's `path` leads to the value. */
+/** Takes what the walker finds. The walker's `path`, `key` and `place` lead to the value. */
 export interface JsonVisitor {
   /** A string value; its contents, still escaped, are [start, end) of the bytes. */
-  string(start: number, end: number): void;
+  string(start: number, end: number, spelling: StringSpelling): void;
   /** A number, `true`, `false` or `null`. */
   scalar?(start: number, end: number): void;
   /** The key of a member. Its value follows. */
-  key?(start: number, end: number): void;
+  key?(start: number, end: number, spelling: StringSpelling): void;
   /** The beginning of an object or array, which is not yet part of the path. */
   enter?(at: number): void;
   /** The end of an object or array, which is no longer part of the path. */
@@ -26,15 +28,20 @@ export interface JsonVisitor {
 type Expected = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
 
 /** What may follow a backslash. */
-const ESCAPED: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrtu'));
+const ESCAPED = Uint8Array.from({ length: 256 }, (_, byte) =>
+  '"\\/bfnrtu'.includes(String.fromCharCode(byte)) ? 1 : 0,
+);
 
 /** One step of a path: the key of a member, or the place of an element. */
 export type PathStep = string | number;
 
+/** The place of a value that is in no list. */
+const NO_PLACE = -1;
+
 export class JsonStrings {
   bytes: Uint8Array = new Uint8Array(0);
-  /** Leads to the current value, from the root. */
-  readonly path: PathStep[] = [];
+  /** How many objects and arrays are around the current value. */
+  depth = 0;
   /** The document is not JSON, or it is too deep. */
   broken = false;
   readonly #visitor: JsonVisitor;
@@ -43,16 +50,46 @@ export class JsonStrings {
   #expected: Expected = 'value';
   /** The start of a string that continues in the next slice; -1: none. */
   #stringStart = -1;
+  /** All bits of the bytes of this string so far. */
+  #stringBits = 0;
+  #hasEscapes = false;
+  /** At each depth: the innermost key, and the place in the list. */
+  readonly #keys: string[] = [''];
+  readonly #places: number[] = [NO_PLACE];
+  readonly #keyTexts = new KeyTexts();
 
   constructor(visitor: JsonVisitor) {
     this.#visitor = visitor;
+  }
+
+  /** Leads to the current value, from the root. */
+  get path(): readonly PathStep[] {
+    return Array.from({ length: this.depth }, (_, at) => {
+      const place = this.#places[at + 1]!;
+      return place === NO_PLACE ? this.#keys[at + 1]! : place;
+    });
+  }
+
+  /** The key of the member that has the current value, or the list around the value. */
+  get key(): string {
+    return this.#keys[this.depth]!;
+  }
+
+  /** The place of the current value in its list; -1: it is in none. */
+  get place(): number {
+    return this.#places[this.depth]!;
+  }
+
+  /** Whether the current value is that of a member. */
+  get isMember(): boolean {
+    return this.depth > 0 && this.#places[this.depth] === NO_PLACE;
   }
 
   begin(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.#at = start;
     this.#end = end;
-    this.path.length = 0;
+    this.depth = 0;
     this.broken = false;
     this.#expected = 'value';
     this.#stringStart = -1;
@@ -104,84 +141,95 @@ export class JsonStrings {
     }
     this.#at++;
     this.#stringStart = this.#at;
+    this.#stringBits = 0;
+    this.#hasEscapes = false;
   }
 
   #continueString(until: number): void {
     const { bytes } = this;
     let at = this.#at;
+    let bits = this.#stringBits;
     while (at < until) {
       const byte = bytes[at]!;
       if (byte === 0x22) {
+        this.#stringBits = bits;
         this.#endString(at);
         return;
       }
       if (byte === 0x5c) {
-        this.broken ||= !ESCAPED.has(bytes[at + 1]!);
+        this.broken ||= ESCAPED[bytes[at + 1]!] !== 1;
+        this.#hasEscapes = true;
         at++;
       }
+      bits |= byte;
       at++;
     }
     // An escape may reach past the slice.
     this.#at = at;
+    this.#stringBits = bits;
     this.broken ||= at > this.#end;
   }
 
   #endString(end: number): void {
     const start = this.#stringStart;
+    const spelling = this.#hasEscapes ? 'escaped' : this.#stringBits < 0x80 ? 'ascii' : 'utf8';
     this.#stringStart = -1;
     this.#at = end + 1;
     if (this.#expected === 'key' || this.#expected === 'key-or-end') {
-      this.path[this.path.length - 1] = keyText(this.bytes, start, end);
+      this.#keys[this.depth] = this.#keyTexts.of(this.bytes, start, end, spelling === 'ascii');
       this.#expected = 'colon';
-      this.#visitor.key?.(start, end);
+      this.#visitor.key?.(start, end, spelling);
       return;
     }
     this.#expected = this.#afterValue();
-    this.#visitor.string(start, end);
+    this.#visitor.string(start, end, spelling);
   }
 
   #enter(byte: number): void {
-    if ((this.#expected !== 'value' && this.#expected !== 'value-or-end') || this.path.length === MAX_DEPTH) {
+    if ((this.#expected !== 'value' && this.#expected !== 'value-or-end') || this.depth === MAX_DEPTH) {
       this.broken = true;
       return;
     }
     this.#visitor.enter?.(this.#at);
     this.#at++;
+    const { key } = this;
+    this.depth++;
     if (byte === 0x7b) {
-      this.path.push('');
+      this.#keys[this.depth] = '';
+      this.#places[this.depth] = NO_PLACE;
       this.#expected = 'key-or-end';
     } else {
-      this.path.push(0);
+      this.#keys[this.depth] = key;
+      this.#places[this.depth] = 0;
       this.#expected = 'value-or-end';
     }
   }
 
   #leave(byte: number): void {
     const expected = this.#expected;
-    const inArray = typeof this.path.at(-1) === 'number';
+    const inArray = this.place !== NO_PLACE;
     const mayEnd = expected === 'comma-or-end' || expected === (inArray ? 'value-or-end' : 'key-or-end');
-    if (!mayEnd || inArray !== (byte === 0x5d)) {
+    if (!mayEnd || this.depth === 0 || inArray !== (byte === 0x5d)) {
       this.broken = true;
       return;
     }
     this.#at++;
-    this.path.pop();
+    this.depth--;
     this.#expected = this.#afterValue();
     this.#visitor.leave?.(this.#at);
   }
 
   #comma(): void {
-    const last = this.path.at(-1);
-    if (this.#expected !== 'comma-or-end' || last === undefined) {
+    if (this.#expected !== 'comma-or-end' || this.depth === 0) {
       this.broken = true;
       return;
     }
     this.#at++;
-    if (typeof last === 'number') {
-      this.path[this.path.length - 1] = last + 1;
-      this.#expected = 'value';
-    } else {
+    if (this.place === NO_PLACE) {
       this.#expected = 'key';
+    } else {
+      this.#places[this.depth]!++;
+      this.#expected = 'value';
     }
   }
 
@@ -209,7 +257,7 @@ export class JsonStrings {
   }
 
   #afterValue(): Expected {
-    return this.path.length === 0 ? 'nothing' : 'comma-or-end';
+    return this.depth === 0 ? 'nothing' : 'comma-or-end';
   }
 }
 
@@ -242,22 +290,4 @@ function isScalar(bytes: Uint8Array, start: number, end: number): boolean {
     }
   }
   return true;
-}
-
-/** Longer keys are no names that a reader knows. */
-const MAX_KEY_BYTES = 256;
-
-function keyText(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start > MAX_KEY_BYTES) {
-    return '';
-  }
-  let text = '';
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!;
-    if (byte === 0x5c || byte >= 0x80) {
-      return unescapedText(bytes, start, end);
-    }
-    text += String.fromCharCode(byte);
-  }
-  return text;
 }

@@ -7,6 +7,13 @@ import { asciiText, text } from '../../json/unescape.ts';
 
 const REPLACEMENT_CHARACTER = 0xfffd;
 
+/** What raw contents need to be decoded: nothing, UTF-8, or escapes too. */
+export type StringSpelling = 'ascii' | 'utf8' | 'escaped';
+
+/** Contents of up to this length are decoded without a new buffer. */
+const SCRATCH_BYTES = 32 * 1024;
+const scratch = new Uint8Array(SCRATCH_BYTES);
+
 /** Returns the text of raw contents. */
 export function unitsOf(raw: Uint8Array, start: number, end: number): string {
   let at = start;
@@ -15,11 +22,47 @@ export function unitsOf(raw: Uint8Array, start: number, end: number): string {
     all |= raw[at]!;
     at++;
   }
-  if (at === end) {
-    return all < 0x80 ? asciiText(raw, start, end) : text(raw, start, end);
+  return spelledUnits(raw, start, end, at < end ? 'escaped' : all < 0x80 ? 'ascii' : 'utf8');
+}
+
+/** Returns the text of raw contents, of which the spelling is known. */
+export function spelledUnits(raw: Uint8Array, start: number, end: number, spelling: StringSpelling): string {
+  if (spelling === 'ascii') {
+    return asciiText(raw, start, end);
   }
-  const plain = all < 0x80 ? asciiText(raw, start, at) : text(raw, start, at);
-  return plain + decodedFrom(raw, at, end);
+  if (spelling === 'utf8') {
+    return text(raw, start, end);
+  }
+  if (end - start <= SCRATCH_BYTES) {
+    const length = unescapeAscii(raw, start, end);
+    if (length >= 0) {
+      return asciiText(scratch, 0, length);
+    }
+  }
+  return decodedFrom(raw, start, end);
+}
+
+/**
+ * Decodes ASCII with simple escapes, as most texts of prompts and code are, and returns the length;
+ * -1 for other contents.
+ */
+function unescapeAscii(raw: Uint8Array, start: number, end: number): number {
+  let to = 0;
+  for (let at = start; at < end; at++) {
+    let byte = raw[at]!;
+    if (byte === 0x5c) {
+      at++;
+      byte = at < end ? SIMPLE[raw[at]!]! : 0;
+      if (byte === 0) {
+        return -1;
+      }
+    } else if (byte >= 0x80) {
+      return -1;
+    }
+    scratch[to] = byte;
+    to++;
+  }
+  return to;
 }
 
 function decodedFrom(raw: Uint8Array, start: number, end: number): string {
@@ -89,6 +132,12 @@ function hexDigit(byte: number): number {
 
 const SIMPLE_ESCAPES: Readonly<Record<string, number>> = { b: 0x08, f: 0x0c, n: 0x0a, r: 0x0d, t: 0x09 };
 
+/** The character that a letter after a backslash stands for; 0: none of ASCII. */
+const SIMPLE = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const letter = String.fromCharCode(byte);
+  return '"\\/'.includes(letter) ? byte : (SIMPLE_ESCAPES[letter] ?? 0);
+});
+
 function escapedUnit(raw: Uint8Array, at: number, end: number): number {
   const length = escapeLength(raw, at, end);
   if (length === 6) {
@@ -139,4 +188,32 @@ function greatestSecond(first: number, place: number): number {
 /** Returns text as the contents of a JSON string. */
 export function escapedUnits(value: string): string {
   return JSON.stringify(value).slice(1, -1);
+}
+
+/** Returns where a window of contents may end: not within an escape or a character. */
+export function windowEnd(raw: Uint8Array, at: number, end: number, windowBytes: number): number {
+  let until = at + windowBytes;
+  if (until >= end) {
+    return end;
+  }
+  // An escape has at most 6 bytes, one with a surrogate pair 12, a character at most 4.
+  const least = until - 12;
+  for (let place = least; place < until; place++) {
+    if (raw[place] === 0x5c) {
+      return isEscaped(raw, at, place) ? place - 1 : place;
+    }
+  }
+  while (until > least && (raw[until]! & 0xc0) === 0x80) {
+    until--;
+  }
+  return until;
+}
+
+/** Whether the character is the second one of an escape. */
+function isEscaped(raw: Uint8Array, start: number, at: number): boolean {
+  let backslashes = 0;
+  for (let before = at - 1; before >= start && raw[before] === 0x5c; before--) {
+    backslashes++;
+  }
+  return backslashes % 2 === 1;
 }

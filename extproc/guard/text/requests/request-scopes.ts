@@ -3,7 +3,9 @@
  * names for messages, parts and tools do not contradict each other, and what one API does not know
  * counts as the words of the enclosing message.
  */
-import type { GuardScope, TextFragment } from '../fragment.ts';
+import { type GuardScope, guardScopes, type TextFragment } from '../fragment.ts';
+import { sealedMembers, sealedTypes } from '../member-names.ts';
+import { containers, identifiers, instructions } from './request-names.ts';
 
 /** What is known of an object once it has ended: its members may come in any order. */
 export interface ObjectFacts {
@@ -11,11 +13,13 @@ export interface ObjectFacts {
   readonly parent: ObjectFacts | undefined;
   /** The key under which the object is, or the key of its list. */
   readonly key: string;
+  /** The APIs have a schema for the object; otherwise its members may have any name. */
+  readonly hasSchema: boolean;
   role: string | undefined;
   type: string | undefined;
   /** Gemini marks reasoning so. */
   isThought: boolean;
-  /** A signature covers the text. */
+  /** A signature covers the reasoning in the object. */
   isSigned: boolean;
 }
 
@@ -25,59 +29,22 @@ export interface StringUse extends Pick<TextFragment, 'scope' | 'form'> {
   readonly isSigned: boolean;
 }
 
-const roles: Readonly<Record<string, GuardScope>> = {
-  system: 'system',
-  developer: 'system',
-  user: 'user',
-  assistant: 'assistant',
-  model: 'assistant',
-  tool: 'toolResult',
-  function: 'toolResult',
-};
-
-/** Members of the whole request that instruct the model or describe its tools. */
-const instructions: ReadonlySet<string> = new Set([
-  'system',
-  'systemInstruction',
-  'system_instruction',
-  'instructions',
-  'tools',
-  'functions',
-]);
-
-/** Members that name things, or whose strings are encoded bytes: never text. */
-const identifiers: ReadonlySet<string> = new Set([
-  'id',
-  'type',
-  'role',
-  'model',
-  'object',
-  'status',
-  'call_id',
-  'tool_call_id',
-  'tool_use_id',
-  'item_id',
-  'file_id',
-  'response_id',
-  'previous_response_id',
-  'prompt_cache_key',
-  'media_type',
-  'mime_type',
-  'mimeType',
-  'signature',
-  'thoughtSignature',
-  'thought_signature',
-  'encrypted_content',
-  'encrypted_index',
+// Maps, because a client chooses the names: an object would have a `constructor`.
+const roles: ReadonlyMap<string, GuardScope> = new Map([
+  ['system', 'system'],
+  ['developer', 'system'],
+  ['user', 'user'],
+  ['assistant', 'assistant'],
+  ['model', 'assistant'],
+  ['tool', 'toolResult'],
+  ['function', 'toolResult'],
 ]);
 
 /** Members that hold base64 in these parts. */
-const encoded: Readonly<Record<string, ReadonlySet<string>>> = {
-  data: new Set(['source', 'input_audio', 'inlineData', 'inline_data', 'audio']),
-  file_data: new Set(['file', 'content', 'input']),
-};
-
-const encodedTypes: ReadonlySet<string> = new Set(['base64', 'redacted_thinking']);
+const encoded: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ['data', new Set(['source', 'input_audio', 'inlineData', 'inline_data', 'audio'])],
+  ['file_data', new Set(['file', 'content', 'input'])],
+]);
 
 /** Parts that a model writes to call a tool. */
 const TOOL_CALL = /(^|_)(tool_use|call)$/;
@@ -85,27 +52,58 @@ const TOOL_CALL = /(^|_)(tool_use|call)$/;
 const TOOL_RESULT = /(^|_)(tool_result|call_output|approval_response)$/;
 
 /** Members by which an object belongs to a tool, whatever its type. */
-const toolMembers: Readonly<Record<string, GuardScope>> = {
-  tool_calls: 'toolCall',
-  function_call: 'toolCall',
-  functionCall: 'toolCall',
-  executableCode: 'toolCall',
-  functionResponse: 'toolResult',
-  function_response: 'toolResult',
-  codeExecutionResult: 'toolResult',
-};
+const toolMembers: ReadonlyMap<string, GuardScope> = new Map([
+  ['tool_calls', 'toolCall'],
+  ['function_call', 'toolCall'],
+  ['functionCall', 'toolCall'],
+  ['executableCode', 'toolCall'],
+  ['functionResponse', 'toolResult'],
+  ['function_response', 'toolResult'],
+  ['codeExecutionResult', 'toolResult'],
+]);
 
 /** Members of a call that hold what came of the call. */
 const results: ReadonlySet<string> = new Set(['output', 'outputs', 'results', 'result', 'error']);
 
-/**
- * Returns the use of a string, or undefined where the string is no text. `object`: the innermost
- * one around the string; `key`: the member that has the string, or the list of strings.
- */
-export function stringUse(object: ObjectFacts | undefined, key: string): StringUse | undefined {
-  if ((identifiers.has(key) || isEncoded(object, key)) && !isToolData(object)) {
-    return undefined;
+/** The uses of strings: one object for each, because a request has many strings. */
+const uses: ReadonlyMap<GuardScope, StringUse> = new Map(
+  guardScopes.map((scope) => [scope, { scope, form: 'text', isSigned: false }]),
+);
+const TOOL_ARGUMENTS: StringUse = { scope: 'toolCall', form: 'json', isSigned: false };
+const SIGNED_REASONING: StringUse = { scope: 'reasoning', form: 'text', isSigned: true };
+
+/** The use of sealed reasoning that can be read, and so is none. */
+export const SEALED: StringUse = SIGNED_REASONING;
+
+/** Whether the APIs have a schema for the object of a member. */
+export function hasOwnSchema(parent: ObjectFacts, key: string): boolean {
+  // Only the whole request has its items in `input`: elsewhere, a tool gets what it wants.
+  return parent.hasSchema && containers.has(key) && (key !== 'input' || parent.parent === undefined);
+}
+
+/** Returns what is known of an object when it begins. */
+export function newFacts(parent: ObjectFacts | undefined, key: string, hasSchema: boolean): ObjectFacts {
+  return { parent, key, hasSchema, role: undefined, type: undefined, isThought: false, isSigned: false };
+}
+
+/** Whether a string is an identifier or an encoded file, and so no text. */
+export function isNoText(object: ObjectFacts | undefined, key: string): boolean {
+  return object?.hasSchema === true && (identifiers.has(key) || isEncodedFile(object, key));
+}
+
+/** Whether a string must be a signature, or reasoning that only its provider can read. */
+export function isSealed(object: ObjectFacts | undefined, key: string): boolean {
+  if (object?.hasSchema !== true) {
+    return false;
   }
+  return sealedMembers.has(key) || (key === 'data' && sealedTypes.has(object.type ?? ''));
+}
+
+/**
+ * Returns the use of a string. `object`: the innermost one around the string; `key`: the member
+ * that has the string, or the list of strings.
+ */
+export function stringUse(object: ObjectFacts | undefined, key: string): StringUse {
   let role: GuardScope | undefined;
   let isSigned = false;
   let member = key;
@@ -113,47 +111,40 @@ export function stringUse(object: ObjectFacts | undefined, key: string): StringU
     isSigned ||= at.isSigned;
     const scope = ownScope(at, member);
     if (scope !== undefined) {
-      return { scope, form: scope === 'toolCall' && key === 'arguments' ? 'json' : 'text', isSigned };
+      return scope === 'reasoning' && isSigned
+        ? SIGNED_REASONING
+        : scope === 'toolCall' && key === 'arguments'
+          ? TOOL_ARGUMENTS
+          : uses.get(scope)!;
     }
-    role ??= at.role === undefined ? undefined : roles[at.role];
+    role ??= at.role === undefined ? undefined : roles.get(at.role);
     member = at.key;
   }
-  return { scope: role ?? (instructions.has(member) ? 'system' : 'user'), form: 'text', isSigned };
+  return uses.get(role ?? (instructions.has(member) ? 'system' : 'user'))!;
 }
 
-/** Whether an object is in what a tool gets or returns, where members may have any name. */
-function isToolData(object: ObjectFacts | undefined): boolean {
-  for (let at = object; at?.parent !== undefined; at = at.parent) {
-    const { key, parent } = at;
-    if (
-      (key === 'input' && TOOL_CALL.test(parent.type ?? '')) ||
-      (key === 'args' && toolMembers[parent.key] === 'toolCall') ||
-      (key === 'response' && toolMembers[parent.key] === 'toolResult')
-    ) {
-      return true;
-    }
-  }
-  return false;
-}
-
-function isEncoded(parent: ObjectFacts | undefined, key: string): boolean {
-  const parts = encoded[key];
-  const type = parent?.type ?? '';
-  return parts !== undefined && (encodedTypes.has(type) || (parts.has(parent?.key ?? '') && type !== 'text'));
+function isEncodedFile({ key: parent, type = '' }: ObjectFacts, key: string): boolean {
+  const parts = encoded.get(key);
+  return parts !== undefined && (type === 'base64' || (parts.has(parent) && type !== 'text'));
 }
 
 /** Returns whose words the member of an object is by the object's own kind. */
-function ownScope({ key, type = '', isThought }: ObjectFacts, member: string): GuardScope | undefined {
-  if (type === 'thinking' || type === 'reasoning' || isThought || REASONING_MEMBERS.has(member)) {
+function ownScope({ key, type, isThought }: ObjectFacts, member: string): GuardScope | undefined {
+  if (isThought || REASONING_MEMBERS.has(member)) {
     return 'reasoning';
   }
-  if (TOOL_RESULT.test(type)) {
-    return 'toolResult';
+  if (type !== undefined) {
+    if (type === 'thinking' || type === 'reasoning') {
+      return 'reasoning';
+    }
+    if (TOOL_RESULT.test(type)) {
+      return 'toolResult';
+    }
+    if (TOOL_CALL.test(type)) {
+      return results.has(member) ? 'toolResult' : 'toolCall';
+    }
   }
-  if (TOOL_CALL.test(type)) {
-    return results.has(member) ? 'toolResult' : 'toolCall';
-  }
-  return toolMembers[key] ?? toolMembers[member];
+  return toolMembers.get(key) ?? toolMembers.get(member);
 }
 
 /** Of servers of OpenAI's API. */

@@ -3,6 +3,9 @@ import { test } from 'node:test';
 import { unitsOf } from '../string-units.ts';
 import { RequestTexts } from './request-texts.ts';
 
+/** As long as the shortest signatures. */
+const SIGNATURE = 'AbCd+/09'.repeat(8);
+
 /** Returns the texts of a body by their scope; signed ones and JSON are marked. */
 function textsOf(body: object): readonly string[] {
   const bytes = Buffer.from(JSON.stringify(body));
@@ -11,8 +14,8 @@ function textsOf(body: object): readonly string[] {
   const found = Array.from({ length: texts.count }, (_, place) => texts.textAt(place));
   return found
     .filter((text) => text !== undefined)
-    .map(({ scope, form, isSigned, start, end }) => {
-      const marks = `${form === 'json' ? ' json' : ''}${isSigned ? ' signed' : ''}`;
+    .map(({ use: { scope, form, isSigned }, kind, start, end }) => {
+      const marks = `${form === 'json' ? ' json' : ''}${isSigned ? ' signed' : ''}${kind === 'string' ? '' : ` ${kind}`}`;
       return `${scope}${marks}: ${unitsOf(bytes, start, end)}`;
     });
 }
@@ -40,6 +43,8 @@ test('chat completions: roles, tools, their arguments and results, and fields th
     'user: jane',
     'system: rules',
     'user: question',
+    'user key: hidden',
+    'user key: deep',
     'user: more',
     'user: https://example.com/a.png',
     'user: wav',
@@ -62,8 +67,8 @@ test('messages: blocks, the input of tools with members of any name, and signed 
       {
         role: 'assistant',
         content: [
-          { thinking: 'thoughts', signature: 'c2ln', type: 'thinking' },
-          { type: 'redacted_thinking', data: 'ZGF0YQ' },
+          { thinking: 'thoughts', signature: SIGNATURE, type: 'thinking' },
+          { type: 'redacted_thinking', data: SIGNATURE },
           { id: 't1', name: 'find', input: { id: 'own', list: [{ type: 'x' }] }, type: 'tool_use' },
         ],
       },
@@ -84,6 +89,7 @@ test('messages: blocks, the input of tools with members of any name, and signed 
     'reasoning signed: thoughts',
     'toolCall: find',
     'toolCall: own',
+    'toolCall key: list',
     'toolCall: x',
     'toolResult: result',
     'user: a document',
@@ -96,7 +102,7 @@ test('responses: items, calls and their outputs', () => {
     instructions: 'rules',
     input: [
       { type: 'message', id: 'm1', role: 'user', content: [{ type: 'input_text', text: 'question' }] },
-      { type: 'reasoning', id: 'r1', summary: [{ type: 'summary_text', text: 'sum' }], encrypted_content: 'AAAA' },
+      { type: 'reasoning', id: 'r1', summary: [{ type: 'summary_text', text: 'sum' }], encrypted_content: SIGNATURE },
       { type: 'function_call', call_id: 'c1', name: 'find', arguments: '{}' },
       { type: 'function_call_output', call_id: 'c1', output: 'result' },
       { type: 'custom_tool_call', call_id: 'c2', name: 'patch', input: 'free text' },
@@ -128,7 +134,7 @@ test('generateContent: parts, thoughts, and calls with members of any name', () 
         role: 'model',
         parts: [
           { text: 'hm', thought: true },
-          { functionCall: { name: 'find', args: { id: 'own' } }, thoughtSignature: 'AAAA' },
+          { functionCall: { name: 'find', args: { id: 'own' } }, thoughtSignature: SIGNATURE },
         ],
       },
       { role: 'user', parts: [{ functionResponse: { name: 'find', response: { id: 'own' } } }] },
@@ -143,6 +149,101 @@ test('generateContent: parts, thoughts, and calls with members of any name', () 
     'toolResult: find',
     'toolResult: own',
   ]);
+});
+
+test('identifiers are text where no schema has one', () => {
+  const id = '4111 1111 1111 1111';
+  assert.deepEqual(textsOf({ metadata: { id, model: id } }), [`user: ${id}`, `user: ${id}`]);
+  assert.deepEqual(textsOf({ messages: [{ role: 'user', extra: { name: id, status: id } }] }), [
+    'user key: extra',
+    `user: ${id}`,
+    `user: ${id}`,
+  ]);
+  const input = { id, item: { type: id }, type: 'object' };
+  assert.deepEqual(textsOf({ messages: [{ role: 'assistant', content: [{ type: 'tool_use', id: 't', input }] }] }), [
+    `toolCall: ${id}`,
+    'toolCall key: item',
+    `toolCall: ${id}`,
+  ]);
+  assert.deepEqual(textsOf({ input: [{ type: 'custom_tool_call', id: 'i', input: { call_id: id } }] }), [
+    `toolCall: ${id}`,
+  ]);
+});
+
+test('keys and numbers are text, except for those of the APIs', () => {
+  const message = { role: 'user', content: [{ type: 'text', text: 'question' }] };
+  const card = 4111111111111111;
+  const body = { temperature: 0.5, seed: card, messages: [message], [card]: { seed: card }, list: [[card]] };
+  assert.deepEqual(textsOf(body), [
+    'user: question',
+    `user key: ${card}`,
+    `user number: ${card}`,
+    'user key: list',
+    `user number: ${card}`,
+  ]);
+  const args = { card, on: true, none: null };
+  assert.deepEqual(textsOf({ contents: [{ role: 'model', parts: [{ functionCall: { name: 'pay', args } }] }] }), [
+    'toolCall: pay',
+    'toolCall key: card',
+    `toolCall number: ${card}`,
+    'toolCall key: on',
+    'toolCall key: none',
+  ]);
+});
+
+test('a number that no reader takes is a fault', () => {
+  const texts = new RequestTexts();
+  texts.read(Buffer.from(`{"a":${'1'.repeat(2000)}}`)).next();
+  assert.equal(texts.hasTooMany, true);
+});
+
+test('names that JavaScript objects have are names like others', () => {
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    const body = JSON.parse(`{"messages":[{"role":"${name}","type":"${name}","${name}":["a"]}],"${name}":{"b":"c"}}`);
+    assert.deepEqual(textsOf(body), [`user key: ${name}`, 'user: a', `user key: ${name}`, 'user key: b', 'user: c']);
+  }
+});
+
+test('signatures and what they cover cannot be changed, in every API', () => {
+  const signed = [
+    { contents: [{ role: 'model', parts: [{ text: 'hm', thought: true, thoughtSignature: SIGNATURE }] }] },
+    {
+      messages: [
+        { role: 'assistant', reasoning_details: [{ type: 'reasoning.text', text: 'hm', signature: SIGNATURE }] },
+      ],
+    },
+    { messages: [{ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm', signature: SIGNATURE }] }] },
+    {
+      messages: [
+        {
+          role: 'assistant',
+          content: 'yes',
+          thinking_blocks: [{ type: 'thinking', thinking: 'hm', signature: SIGNATURE }],
+        },
+      ],
+    },
+  ];
+  for (const body of signed) {
+    assert.deepEqual(
+      textsOf(body).filter((text) => text !== 'assistant: yes'),
+      ['reasoning signed: hm'],
+    );
+  }
+  const sealed = [
+    { messages: [{ role: 'assistant', reasoning_details: [{ type: 'reasoning.encrypted', data: 'jane@a.com' }] }] },
+    { messages: [{ role: 'assistant', content: [{ type: 'redacted_thinking', data: 'jane@a.com' }] }] },
+    { input: [{ type: 'reasoning', encrypted_content: 'jane@a.com' }] },
+    { contents: [{ role: 'model', parts: [{ thoughtSignature: 'jane@a.com' }] }] },
+  ];
+  for (const body of sealed) {
+    assert.deepEqual(textsOf(body), ['reasoning signed: jane@a.com']);
+    assert.deepEqual(textsOf(JSON.parse(JSON.stringify(body).replace('jane@a.com', SIGNATURE))), []);
+  }
+});
+
+test('an answer and a call of Gemini beside a signature of its thoughts can be changed', () => {
+  const part = { text: 'answer', thoughtSignature: SIGNATURE };
+  assert.deepEqual(textsOf({ contents: [{ role: 'model', parts: [part] }] }), ['assistant: answer']);
 });
 
 test('lists of texts: embeddings, rerankings and completions', () => {

@@ -1,44 +1,78 @@
 /**
  * Finds all text in the body of a request, of any client API. A value must not pass because it
  * stands in a member that nobody knows, so every string is text unless its member is known to be
- * none.
+ * none; so is every key that is no word of the APIs, and every number that is no setting.
  */
 import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
-import { type ObjectFacts, type StringUse, stringUse } from './request-scopes.ts';
+import { KeyTexts } from '../key-texts.ts';
+import { isEncoded, isTypeName } from '../member-names.ts';
+import type { StringSpelling } from '../string-units.ts';
+import { vocabulary } from './request-names.ts';
+import {
+  hasOwnSchema,
+  isNoText,
+  isSealed,
+  newFacts,
+  type ObjectFacts,
+  SEALED,
+  type StringUse,
+  stringUse,
+} from './request-scopes.ts';
 
-/** A string of the body that is text: the contents between its quotes. */
-export interface RequestText extends StringUse {
+/** What of a document a text is. */
+export type RequestTextKind = 'string' | 'key' | 'number';
+
+/** A text of the body: the contents between the quotes of a string, or a number. */
+export interface RequestText {
+  readonly use: StringUse;
+  readonly kind: RequestTextKind;
+  readonly spelling: StringSpelling;
   readonly start: number;
   readonly end: number;
-}
-
-interface FoundString {
-  readonly start: number;
-  readonly end: number;
-  readonly object: ObjectFacts | undefined;
-  readonly key: string;
 }
 
 /** Members whose numbers are tokens, which are text that nobody can read here. */
 const tokenLists: ReadonlySet<string> = new Set(['prompt', 'input']);
 
-const SIGNATURES: ReadonlySet<string> = new Set(['signature']);
+/** Members whose signature covers the reasoning beside them. */
+const signatures: ReadonlySet<string> = new Set(['signature', 'thoughtSignature', 'thought_signature']);
+
+/** Longer values are no names of roles and types. */
+const MAX_NAME_BYTES = 64;
 
 /** Bytes of the body that are read without a pause. */
 const SLICE_BYTES = 8 * 1024;
 
-/** Each takes about 100 bytes of memory. The longest conversations have some ten thousand. */
+/** Each takes about 50 bytes of memory. The longest conversations have some ten thousand. */
 const MAX_STRINGS = 200_000;
+const MAX_NUMBERS = 500_000;
+
+/** No reader takes longer numbers. */
+const MAX_NUMBER_BYTES = 1024;
 
 export class RequestTexts implements JsonVisitor {
-  /** The body has more strings than are read. */
+  /** The body has more texts than are read, or a number that is too long. */
   hasTooMany = false;
   /** The body contains tokens in place of text. */
   hasTokens = false;
-  readonly #strings: FoundString[] = [];
   readonly #walker = new JsonStrings(this);
+  readonly #names = new KeyTexts();
+  /** What was found, in columns: one object for each text would cost more than its reading. */
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+  readonly #objects: (ObjectFacts | undefined)[] = [];
+  readonly #keys: string[] = [];
+  readonly #kinds: RequestTextKind[] = [];
+  readonly #spellings: StringSpelling[] = [];
+  #numbers = 0;
+  readonly #hasSchema: boolean;
   /** The innermost object that is open. */
   #object: ObjectFacts | undefined;
+
+  /** `hasSchema`: the document is that of an API; otherwise, its members may have any name. */
+  constructor(hasSchema = true) {
+    this.#hasSchema = hasSchema;
+  }
 
   /** Reads a body. Returns whether the body is JSON. */
   *read(body: Uint8Array): Generator<number, boolean> {
@@ -49,29 +83,43 @@ export class RequestTexts implements JsonVisitor {
     return !this.#walker.broken;
   }
 
-  /** The number of strings, once the body is read. */
+  /** The number of texts, once the body is read. */
   get count(): number {
-    return this.#strings.length;
+    return this.#starts.length;
   }
 
-  /** Returns a string by its place in the body; undefined where the string is no text. */
+  /** Returns a text by its place in the body; undefined where a string is no text. */
   textAt(place: number): RequestText | undefined {
-    const { start, end, object, key } = this.#strings[place]!;
-    const use = stringUse(object, key);
-    return use && { ...use, start, end };
+    const object = this.#objects[place];
+    const key = this.#keys[place]!;
+    if (this.#kinds[place] === 'string') {
+      if (isNoText(object, key)) {
+        return undefined;
+      }
+      if (isSealed(object, key)) {
+        const { start, end } = this.#spanAt(place);
+        return isEncoded(this.#walker.bytes, start, end) ? undefined : this.anyTextAt(place, SEALED);
+      }
+    }
+    return this.anyTextAt(place, stringUse(object, key));
   }
 
-  /** Returns the place of a string in the bytes. */
-  spanAt(place: number): Pick<RequestText, 'start' | 'end'> {
-    return this.#strings[place]!;
+  /** Returns a text by its place in a document without a schema. */
+  anyTextAt(place: number, use: StringUse): RequestText {
+    const { start, end } = this.#spanAt(place);
+    return { use, kind: this.#kinds[place]!, spelling: this.#spellings[place]!, start, end };
+  }
+
+  #spanAt(place: number): Pick<RequestText, 'start' | 'end'> {
+    return { start: this.#starts[place]!, end: this.#ends[place]! };
   }
 
   enter(at: number): void {
-    if (this.#walker.bytes[at] !== 0x7b) {
-      return;
+    if (this.#walker.bytes[at] === 0x7b) {
+      const parent = this.#object;
+      const { key } = this.#walker;
+      this.#object = newFacts(parent, key, parent === undefined ? this.#hasSchema : hasOwnSchema(parent, key));
     }
-    const facts = { role: undefined, type: undefined, isThought: false, isSigned: false };
-    this.#object = { parent: this.#object, key: this.#key(), ...facts };
   }
 
   leave(end: number): void {
@@ -80,54 +128,75 @@ export class RequestTexts implements JsonVisitor {
     }
   }
 
-  string(start: number, end: number): void {
-    const object = this.#object;
-    const key = this.#key();
-    if (object !== undefined && typeof this.#walker.path.at(-1) === 'string') {
-      this.#note(object, key, start, end);
-    }
-    this.hasTooMany ||= this.#strings.length === MAX_STRINGS;
-    if (end > start && !this.hasTooMany) {
-      this.#strings.push({ start, end, object, key });
-    }
-  }
-
-  scalar(start: number): void {
-    const { path, bytes } = this.#walker;
-    const first = bytes[start]!;
-    const object = this.#object;
-    if (object !== undefined && path.at(-1) === 'thought' && first === 0x74) {
-      object.isThought = true;
-    }
-    if (object !== undefined && object.parent === undefined && typeof path[1] === 'number' && first < 0x3a) {
-      this.hasTokens ||= tokenLists.has(String(path[0]));
-    }
-  }
-
-  /** Notes a member that says what its object is. */
-  #note(object: ObjectFacts, key: string, start: number, end: number): void {
-    // Longer values are no names.
-    if (end === start || (key !== 'role' && key !== 'type' && !SIGNATURES.has(key))) {
+  string(start: number, end: number, spelling: StringSpelling): void {
+    if (end === start) {
       return;
     }
-    if (SIGNATURES.has(key)) {
-      object.isSigned = true;
-    } else {
-      object[key as 'role' | 'type'] = Buffer.from(
-        this.#walker.bytes.subarray(start, Math.min(end, start + 64)),
-      ).toString();
+    const { key, isMember, bytes } = this.#walker;
+    if (isMember && this.#note(this.#object!, key, start, end, spelling) && isTypeName(bytes, start, end)) {
+      return;
+    }
+    this.#add(start, end, key, 'string', spelling);
+  }
+
+  key(start: number, end: number, spelling: StringSpelling): void {
+    const { key } = this.#walker;
+    if (end > start && !vocabulary.has(key)) {
+      this.#add(start, end, key, 'key', spelling);
     }
   }
 
-  /** Returns the innermost key of the current path. */
-  #key(): string {
-    const { path } = this.#walker;
-    for (let at = path.length - 1; at >= 0; at--) {
-      const step = path[at]!;
-      if (typeof step === 'string') {
-        return step;
+  scalar(start: number, end: number): void {
+    const { key, isMember, place, bytes } = this.#walker;
+    const first = bytes[start]!;
+    const object = this.#object;
+    if (first > 0x39) {
+      if (isMember && key === 'thought' && first === 0x74) {
+        object!.isThought = true;
       }
+      return;
     }
-    return '';
+    if (object?.parent === undefined && place >= 0 && tokenLists.has(key)) {
+      this.hasTokens = true;
+      return;
+    }
+    if (object?.hasSchema === true && vocabulary.has(key)) {
+      return;
+    }
+    this.#numbers++;
+    this.hasTooMany ||= this.#numbers > MAX_NUMBERS || end - start > MAX_NUMBER_BYTES;
+    this.#add(start, end, key, 'number', 'ascii');
+  }
+
+  #add(start: number, end: number, key: string, kind: RequestTextKind, spelling: StringSpelling): void {
+    const isFull = kind !== 'number' && this.#starts.length - this.#numbers >= MAX_STRINGS;
+    this.hasTooMany ||= isFull;
+    if (this.hasTooMany) {
+      return;
+    }
+    this.#starts.push(start);
+    this.#ends.push(end);
+    this.#objects.push(this.#object);
+    this.#keys.push(key);
+    this.#kinds.push(kind);
+    this.#spellings.push(spelling);
+  }
+
+  /** Notes a member that says what its object is. Returns whether this is the type. */
+  #note(object: ObjectFacts, key: string, start: number, end: number, spelling: StringSpelling): boolean {
+    if (key === 'type') {
+      object.type = this.#name(start, end, spelling);
+      return true;
+    }
+    if (key === 'role') {
+      object.role = this.#name(start, end, spelling);
+    } else if (signatures.has(key)) {
+      object.isSigned = true;
+    }
+    return false;
+  }
+
+  #name(start: number, end: number, spelling: StringSpelling): string {
+    return this.#names.of(this.#walker.bytes, start, Math.min(end, start + MAX_NAME_BYTES), spelling === 'ascii');
   }
 }

@@ -63,14 +63,14 @@ const reasoningMembers: ReadonlySet<string> = new Set([
 ]);
 
 /** Members by which an object belongs to a tool. */
-const toolMembers: Readonly<Record<string, GuardScope>> = {
-  tool_calls: 'toolCall',
-  function_call: 'toolCall',
-  functionCall: 'toolCall',
-  executableCode: 'toolCall',
-  functionResponse: 'toolResult',
-  codeExecutionResult: 'toolResult',
-};
+const toolMembers: ReadonlyMap<string, GuardScope> = new Map([
+  ['tool_calls', 'toolCall'],
+  ['function_call', 'toolCall'],
+  ['functionCall', 'toolCall'],
+  ['executableCode', 'toolCall'],
+  ['functionResponse', 'toolResult'],
+  ['codeExecutionResult', 'toolResult'],
+]);
 
 const TOOL_CALL = /(^|_)(tool_use|call)$/;
 const TOOL_RESULT = /(^|_)(tool_result|call_output)$/;
@@ -177,7 +177,7 @@ function isInToolData(object: ResponseObject, key: string): boolean {
   for (let at: ResponseObject | undefined = object; at?.parent !== undefined; at = at.parent) {
     const { parent } = at;
     if (
-      (at.key === 'args' && toolMembers[parent.key] === 'toolCall') ||
+      (at.key === 'args' && toolMembers.get(parent.key) === 'toolCall') ||
       (at.key === 'input' && TOOL_CALL.test(parent.type))
     ) {
       return true;
@@ -207,7 +207,7 @@ function scopeOf(object: ResponseObject, key: string, root: ResponseObject): Gua
     if (TOOL_CALL.test(at.type)) {
       return key === 'output' || key === 'results' ? 'toolResult' : 'toolCall';
     }
-    const scope = toolMembers[at.key];
+    const scope = toolMembers.get(at.key);
     if (scope !== undefined) {
       return scope;
     }

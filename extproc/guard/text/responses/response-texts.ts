@@ -20,18 +20,14 @@ interface FoundText {
 }
 
 /** Reasons to finish, and what the client gets in their place where the response is blocked. */
-const finishes: Readonly<Record<string, string>> = {
-  finish_reason: 'content_filter',
-  finishReason: 'SAFETY',
-  stop_reason: 'refusal',
-};
+const finishes: ReadonlyMap<string, string> = new Map([
+  ['finish_reason', 'content_filter'],
+  ['finishReason', 'SAFETY'],
+  ['stop_reason', 'refusal'],
+]);
 
 /** Details that spell the text again, token by token. */
-const spelledMembers: Readonly<Record<string, string>> = {
-  logprobs: 'null',
-  logprobsResult: 'null',
-  top_tokens: '[]',
-};
+const spelledMembers: ReadonlySet<string> = new Set(['logprobs', 'logprobsResult', 'top_tokens']);
 
 /** Bytes that are read without a pause. */
 const SLICE_BYTES = 16 * 1024;
@@ -88,19 +84,18 @@ export class ResponseTexts implements JsonVisitor {
   }
 
   enter(at: number): void {
-    const { path, bytes } = this.#walker;
-    if (spelledMembers[String(path.at(-1))] !== undefined && this.#spelledStart < 0 && !this.#isData) {
+    const { bytes, key, place, depth, isMember } = this.#walker;
+    if (isMember && this.#spelledStart < 0 && spelledMembers.has(key) && !this.#isData) {
       this.#spelledStart = at;
-      this.#spelledDepth = path.length;
+      this.#spelledDepth = depth;
     }
     if (bytes[at] !== 0x7b) {
       return;
     }
-    const place = path.at(-1);
     this.#object = {
       parent: this.#object,
-      key: this.#key(),
-      place: typeof place === 'number' ? place : -1,
+      key,
+      place,
       type: '',
       index: -1,
       indexes: '',
@@ -112,9 +107,9 @@ export class ResponseTexts implements JsonVisitor {
   }
 
   leave(end: number): void {
-    const { path, bytes } = this.#walker;
-    if (this.#spelledStart >= 0 && path.length === this.#spelledDepth) {
-      const replacement = bytes[end - 1] === 0x5d ? '[]' : spelledMembers[String(path.at(-1))]!;
+    const { bytes, depth } = this.#walker;
+    if (this.#spelledStart >= 0 && depth === this.#spelledDepth) {
+      const replacement = bytes[end - 1] === 0x5d ? '[]' : 'null';
       this.spelled.push(this.#splice(this.#spelledStart, end, replacement));
       this.#spelledStart = -1;
     }
@@ -135,8 +130,7 @@ export class ResponseTexts implements JsonVisitor {
       this.#takeLoose(start, end);
       return;
     }
-    const key = this.#key();
-    const isMember = typeof this.#walker.path.at(-1) === 'string';
+    const { key, isMember } = this.#walker;
     if (isMember) {
       this.#note(object, key, start, end);
     }
@@ -150,9 +144,8 @@ export class ResponseTexts implements JsonVisitor {
 
   scalar(start: number, end: number): void {
     const object = this.#object;
-    const { path, bytes } = this.#walker;
-    const key = path.at(-1);
-    if (object === undefined || typeof key !== 'string') {
+    const { key, isMember, bytes } = this.#walker;
+    if (object === undefined || !isMember) {
       return;
     }
     const first = bytes[start]!;
@@ -201,10 +194,10 @@ export class ResponseTexts implements JsonVisitor {
       }
     } else if (key === 'reason' && object.key === 'incomplete_details') {
       this.finishes.push(this.#splice(start, end, 'content_filter'));
-    } else if (finishes[key] !== undefined && end > start) {
+    } else if (finishes.has(key) && end > start) {
       object.isFinished = true;
       // Text Generation Inference has no reason of this kind.
-      const value = object.key === 'details' ? 'stop_sequence' : finishes[key]!;
+      const value = object.key === 'details' ? 'stop_sequence' : finishes.get(key)!;
       this.finishes.push(this.#splice(start, end, value));
     }
   }
@@ -255,20 +248,12 @@ export class ResponseTexts implements JsonVisitor {
 
   /** Whether the current value is in what a tool gets, where members may have any name. */
   get #isData(): boolean {
-    const { path } = this.#walker;
-    return path.includes('args') || path.includes('input');
-  }
-
-  /** Returns the innermost key of the current path. */
-  #key(): string {
-    const { path } = this.#walker;
-    for (let at = path.length - 1; at >= 0; at--) {
-      const step = path[at]!;
-      if (typeof step === 'string') {
-        return step;
+    for (let at = this.#object; at !== undefined; at = at.parent) {
+      if (at.key === 'args' || at.key === 'input') {
+        return true;
       }
     }
-    return '';
+    return false;
   }
 }
 
