@@ -134,6 +134,7 @@ async function start(
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
   recorder.observe({
+    now: Date.now,
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
     serverCounters: () => service.server.counters,

@@ -1,6 +1,6 @@
 /**
- * Writes the generated files: CRD YAML and the pages of docs/reference. `make check` fails if one
- * is out of date.
+ * Writes the generated files: CRD YAML, dashboards and the pages of docs/reference. `make check`
+ * fails if one is out of date.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
@@ -8,6 +8,8 @@ import { conditions } from '../crds/conditions.ts';
 import { customResourceDefinition } from '../crds/custom-resource.ts';
 import { kinds } from '../crds/kinds.ts';
 import { conversionsPage } from './conversions-page.ts';
+import { dashboards } from './dashboards/all.ts';
+import { buildDashboard } from './dashboards/build.ts';
 import { committedResults, detectorsPage } from './detectors-page.ts';
 import { commandLinePage, environmentPage } from './environment-page.ts';
 import { errorsPage } from './errors-page.ts';
@@ -32,6 +34,10 @@ for (const definition of kinds) {
   write(`charts/tallygate/files/crds/${definition.plural}.yaml`, header + yaml);
   const example = readFileSync(new URL(`crds/examples/valid/${definition.page}.yaml`, root), 'utf8');
   write(`docs/reference/${definition.page}.md`, kindPage(definition, example));
+}
+for (const description of dashboards) {
+  const text = JSON.stringify(buildDashboard(description), null, 2);
+  write(`charts/tallygate/files/dashboards/${description.name}.json`, `${text}\n`);
 }
 write('docs/reference/conditions.md', conditionsPage(conditions));
 write('docs/reference/conversions.md', await conversionsPage());

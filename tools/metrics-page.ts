@@ -116,10 +116,15 @@ async function exampleText(): Promise<string> {
     imageInput: 1,
     imageOutput: 1,
   };
+  const cost = { nanos: 1, currency: 'USD', catalog: undefined };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
-    { ...outcomeOfStream, unmetered: true, clientLeft: true, cost: { nanos: 1, currency: 'USD', catalog: undefined } },
-    { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined } },
+    { ...outcomeOfStream, unmetered: true, clientLeft: true, cost },
+    {
+      ...outcomeOfStream,
+      cost,
+      access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined },
+    },
     { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, guard: exampleGuard },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
@@ -137,8 +142,10 @@ async function exampleText(): Promise<string> {
   recorder.alert({ bucket, percent: 80, spent: 8, held: 0, limit: 10, atMs: 0, ...noTimes });
   recorder.store.changed('available');
   recorder.store.asked('answered', 1);
+  const hour = { startMs: 0, endMs: 3_600_000 };
   recorder.observe({
-    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0, isShared: false, ...noTimes }],
+    now: () => 1_800_000,
+    buckets: () => [{ bucket, limit: 10, spent: 8, held: 1, overdraft: 0, isShared: false, ...hour }],
     openStreams: () => 1,
     serverCounters: newCounters,
     unsentBytes: () => 0,

@@ -15,7 +15,12 @@ const testdata = path.join(repository, 'charts/testdata');
 interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly data?: Readonly<Record<string, string>>;
   readonly spec: object;
 }
 
@@ -30,11 +35,12 @@ describe('expected files', () => {
       const values = path.join(testdata, file);
       await helm('lint', CHART, '--strict', '-f', values);
       const text = await template('-f', values);
-      // CRDs have a separate test.
+      // CRDs and the content of dashboards have separate tests.
       const shown = text
         .split(/^---\n/m)
         .filter((part) => part !== '' && !part.includes('\nkind: CustomResourceDefinition\n'))
-        .join('---\n');
+        .join('---\n')
+        .replace(/^( {2}tallygate-.+\.json: \|\n)(?: {4}.*\n)+/gm, '$1    …\n');
       const expected = values.replace('.values.', '.out.');
       if (process.env['UPDATE_GOLDEN'] === '1') {
         writeFileSync(expected, shown);
@@ -72,6 +78,30 @@ describe('CRDs', () => {
       files.map(() => undefined),
     );
     assert.deepEqual(await kept('--set', 'crds.install=false'), []);
+  });
+});
+
+describe('dashboards', () => {
+  it('are those of the checkout, in ConfigMaps that the sidecar of Grafana finds', async () => {
+    const rendered = (await manifests('--set', 'monitoring.dashboards.enabled=true')).filter(
+      ({ metadata }) => metadata.labels?.['grafana_dashboard'] === '1',
+    );
+    const folder = path.join(CHART, 'files/dashboards');
+    const expected = readdirSync(folder).map((file) => [
+      `tallygate-${file}`,
+      readFileSync(path.join(folder, file), 'utf8'),
+    ]);
+    assert.deepEqual(
+      rendered.flatMap(({ data = {} }) => Object.entries(data)),
+      expected,
+    );
+  });
+
+  it('are not rendered by default', async () => {
+    assert.deepEqual(
+      (await manifests()).filter(({ kind }) => kind === 'ConfigMap'),
+      [],
+    );
   });
 });
 
@@ -171,6 +201,7 @@ describe('refusals', () => {
     ],
     ['crds.keep=maybe', /crds[./]keep/],
     ['monitoring.interval=often', /monitoring[./]interval/],
+    ['monitoring.dashboards.namespace=Graf_ana', /dashboards[./]namespace/],
     ['monitoring.enabled=true', /networkPolicies\.metricsFrom/],
     ['controller.allowedDestinations[0]=*.example.com', /allowedDestinations/],
     ['controller.caCertificates.configMap=authorities', /[Aa]dditional propert\S+ '?configMap'?/],

@@ -53,6 +53,25 @@ test('tokens are counted by tenant, whose name may be hidden', () => {
   assert.match(String(long?.attributes['tallygate.tenant']), /^sha256:/);
 });
 
+test('cost is counted by tenant and currency', () => {
+  const costs = [
+    { nanos: 1_500_000_000, currency: 'USD', catalog: undefined },
+    { nanos: 500_000_000, currency: 'USD', catalog: undefined },
+    { nanos: 2_000_000_000, currency: 'EUR', catalog: undefined },
+    undefined,
+  ];
+  assert.deepEqual(
+    cellsOf(
+      'tallygate.tenant.cost',
+      costs.map((cost) => ({ ...recordOf('search'), cost })),
+    ),
+    [
+      { attributes: { 'tallygate.tenant': 'search', 'tallygate.currency': 'USD' }, value: 2 },
+      { attributes: { 'tallygate.tenant': 'search', 'tallygate.currency': 'EUR' }, value: 2 },
+    ],
+  );
+});
+
 test('the number of tenants in metrics is limited', () => {
   const records = Array.from({ length: 1500 }, (_, index) => recordOf(`tenant-${index}`));
   const cells = cellsOf('tallygate.tenant.tokens', records);

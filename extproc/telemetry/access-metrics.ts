@@ -1,5 +1,6 @@
-/** The metrics of access policies: their decisions, and the tokens of each tenant. */
+/** The metrics of access policies: their decisions, and the tokens and cost of each tenant. */
 import { hash } from 'node:crypto';
+import { currencyUnits } from '../../contract/money.ts';
 import type { MetricTable } from '../../runtime/metric-table.ts';
 import type { RequestRecord } from '../record.ts';
 import { boundedCells } from './bounded-cells.ts';
@@ -12,7 +13,8 @@ const MAX_TENANT_CHARACTERS = 128;
 export function newAccessMetrics(table: MetricTable, hashesTenants: boolean): (record: RequestRecord) => void {
   const decisions = boundedCells(table.sum(metric.accessDecisions));
   const tenantTokens = boundedCells(table.sum(metric.tenantTokens));
-  return ({ access, failure, usage }) => {
+  const tenantCost = boundedCells(table.sum(metric.tenantCost));
+  return ({ access, failure, usage, cost }) => {
     if (access === undefined) {
       return;
     }
@@ -24,7 +26,18 @@ export function newAccessMetrics(table: MetricTable, hashesTenants: boolean): (r
       ...(code !== undefined && { [attribute.errorType]: code }),
     }));
     const tenant = caller?.tenant;
-    if (tenant === undefined || usage === undefined) {
+    if (tenant === undefined) {
+      return;
+    }
+    if (cost !== undefined) {
+      const { nanos, currency } = cost;
+      tenantCost(
+        `${currency}\n${tenant}`,
+        () => ({ [attribute.tenant]: tenantLabel(tenant, hashesTenants), [attribute.currency]: currency }),
+        currencyUnits(nanos),
+      );
+    }
+    if (usage === undefined) {
       return;
     }
     for (const type of ['input', 'output'] as const) {

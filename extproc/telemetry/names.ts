@@ -69,6 +69,7 @@ export const metric = {
   unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
   accessDecisions: describe('tallygate.access.decisions', '{request}', 'Decisions of the access policies on requests'),
   tenantTokens: describe('tallygate.tenant.tokens', '{token}', 'Input and output tokens of a tenant'),
+  tenantCost: describe('tallygate.tenant.cost', '1', 'Cost of the requests of a tenant, in the currency'),
   guardrailFindings: describe('tallygate.guardrail.findings', '{finding}', 'What guardrails found, by type'),
   guardrailFailures: describe(
     'tallygate.guardrail.failures',
@@ -153,6 +154,11 @@ export const metric = {
   quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),
   quotaLimit: describe('tallygate.quota.limit', '1', 'The limit of a bucket'),
   quotaOverdraft: describe('tallygate.quota.overdraft', '1', 'Spent past the limit of a bucket'),
+  quotaExhaustedAt: describe(
+    'tallygate.quota.exhausted_at',
+    's',
+    'Unix time at which a budget is spent at the average rate of its window so far; absent if not within the window',
+  ),
   serverConnections: describe('tallygate.ext_proc.connections', '{connection}', 'Connections that Envoy has opened'),
   serverConnectionErrors: describe(
     'tallygate.ext_proc.connection_errors',

@@ -1,5 +1,6 @@
 /** Metrics whose values are kept elsewhere, and read when somebody collects them. */
 import { hash } from 'node:crypto';
+import { exhaustedAtMs } from '../../contract/forecast.ts';
 import type { MetricTable, SumCell } from '../../runtime/metric-table.ts';
 import type { ExportState } from '../quota/export/exporter.ts';
 import type { BucketState, QuotaKeys } from '../quota/store.ts';
@@ -8,6 +9,7 @@ import type { ServerCounters } from '../server/server-context.ts';
 import { attribute, metric } from './names.ts';
 
 export interface ObservedSources {
+  readonly now: () => number;
   /** Returns at most `count` buckets, those with the least left first. */
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
@@ -69,7 +71,7 @@ function observeKeys(table: MetricTable, { keys }: ObservedSources): void {
   }
 }
 
-function observeBuckets(table: MetricTable, { buckets }: ObservedSources, hashesKeys: boolean): void {
+function observeBuckets(table: MetricTable, { buckets, now }: ObservedSources, hashesKeys: boolean): void {
   const read = oncePerTurn(() => buckets(MAX_BUCKETS));
   for (const [description, member] of [
     [metric.quotaSpent, 'spent'],
@@ -77,8 +79,16 @@ function observeBuckets(table: MetricTable, { buckets }: ObservedSources, hashes
     [metric.quotaLimit, 'limit'],
     [metric.quotaOverdraft, 'overdraft'],
   ] as const) {
-    table.gauge(description, () => read().map((state) => bucketCell(state, state[member], hashesKeys)));
+    table.gauge(description, () =>
+      read().map((state) => bucketCell(state, measuredAmount(state.bucket.quota.limit, state[member]), hashesKeys)),
+    );
   }
+  table.gauge(metric.quotaExhaustedAt, () =>
+    read().flatMap((state) => {
+      const atMs = exhaustedAtMs(state, now());
+      return atMs === undefined ? [] : [bucketCell(state, atMs / 1000, hashesKeys)];
+    }),
+  );
 }
 
 function observeServer(table: MetricTable, { serverCounters, unsentBytes }: ObservedSources): void {
@@ -125,11 +135,7 @@ function oncePerTurn<T>(read: () => T): () => T {
 function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
   const joined = bucket.values.join(',');
   const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
-  const { id, limit } = bucket.quota;
-  return {
-    attributes: { [attribute.quota]: id, [attribute.quotaKey]: key },
-    value: measuredAmount(limit, value),
-  };
+  return { attributes: { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key }, value };
 }
 
 function plainCell(value: number): SumCell {

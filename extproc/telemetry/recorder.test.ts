@@ -201,8 +201,11 @@ test('names that only clients or providers know are no labels, and the number of
 
 test('gauges show the buckets with the least left, read once per scrape', () => {
   const { recorder, sums } = recorderOf([]);
+  const other = { ...bucket, values: ['blue', 'small'] };
   let asked = 0;
+  const hour = { isShared: false, startMs: 0, endMs: 3_600_000 };
   recorder.observe({
+    now: () => 1_800_000,
     openStreams: () => 3,
     serverCounters: () => ({ ...newCounters(), streams: 7, streamsEvicted: 2, handlerErrors: 1, bytesSent: 900 }),
     unsentBytes: () => 60,
@@ -215,7 +218,10 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
       asked++;
-      return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100, ...noTimes }].slice(0, count);
+      return [
+        { bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100, ...hour },
+        { bucket: other, limit: 1000, spent: 800, held: 0, overdraft: 0, ...hour },
+      ].slice(0, count);
     },
   });
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
@@ -238,6 +244,13 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     value: 1100,
   });
   assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
+  // 800 in 30 minutes of an hour: 1000 after 37.5 minutes.
+  assert.deepEqual(sums('tallygate.quota.exhausted_at'), [
+    {
+      attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'blue,small' },
+      value: 2250,
+    },
+  ]);
   assert.equal(asked, 1);
   assert.equal(sums('tallygate.ext_proc.streams')[0]?.value, 7);
   assert.equal(sums('tallygate.ext_proc.unsent_bytes')[0]?.value, 60);
@@ -264,6 +277,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
   ] as const) {
     const recorder = newRecorder({ nowMs: 0, hashesKeys });
     recorder.observe({
+      now: () => 0,
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0, ...noTimes }],
       openStreams: () => 0,
       serverCounters: newCounters,
