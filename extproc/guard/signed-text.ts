@@ -1,9 +1,9 @@
-/** Texts that a signature covers: a change would break the signature. */
+/** Texts that cannot be changed, mostly because a signature covers them. */
 import type { GuardRule, RequestGuard } from './guard.ts';
 
-const MESSAGE = 'A value that may not be sent is in a text that its signature protects from changes.';
+const MESSAGE = 'A value that may not be sent is where it cannot be replaced, such as in a signed text.';
 
-/** Blocks the request if one of these rules would change a signed text and does not let it pass. */
+/** Blocks the request if one of these rules would change such a text and does not let it pass. */
 export function blockSigned(guard: RequestGuard, rules: readonly (GuardRule | undefined)[]): void {
   const rule = rules.find((each) => each?.action.type === 'Mask' && each.onUnmaskable === 'Block');
   if (rule !== undefined) {

@@ -67,7 +67,7 @@ export class ChannelText extends EditedText {
     const text = this.text;
     const from = this.#scanned - this.base;
     const isFull = text.length - from > MAX_UNDECIDED_UNITS;
-    const open = isFull ? text.length : Math.max(from, this.#openFrom(text));
+    const open = isFull ? text.length : Math.max(from, this.wholeUntil(this.#openFrom(text)));
     const { findings, until } = this.#find(from, final ? text.length : open);
     if (findings.length > 0) {
       this.resolve(findings);
@@ -114,7 +114,7 @@ export class ChannelText extends EditedText {
     if (crossing === undefined || (crossing.findings.length > 1 && to - crossing.start > MAX_CHAIN_UNITS)) {
       return { findings: all, until: to };
     }
-    const until = Math.min(to, crossing.start);
+    const until = Math.max(from, this.wholeUntil(Math.min(to, crossing.start)));
     return { findings: all.filter(({ start }) => start < until), until };
   }
 

@@ -5,12 +5,16 @@
 import type { Replacement, RequestGuard, RuleFinding } from '../guard.ts';
 import { blockSigned } from '../signed-text.ts';
 import type { TextFragment } from '../text/fragment.ts';
+import { numberUnits } from '../text/number-units.ts';
 import { escapedUnits, unitsOf } from '../text/string-units.ts';
 import type { HeldText } from './held-text.ts';
-import { JsonSource } from './json-source.ts';
+import { BARE, JsonSource, kindOf, placeOf, STRING, STRUCTURE } from './json-source.ts';
 
 /** Units that are looked at at once, so that a long text takes several small steps. */
 const STEP_UNITS = 8 * 1024;
+
+/** Longer numbers are none that a client can use. */
+const MAX_BARE_UNITS = 1024;
 
 const NOTHING = new Uint8Array(0);
 
@@ -43,6 +47,8 @@ export abstract class EditedText {
   /** Present for text in JSON: the text is not the source then. */
   readonly #source: JsonSource | undefined;
   #marks: number[] = [];
+  /** The units of a number that are no longer in the window. */
+  #droppedBare = 0;
   /** The end of the source. */
   #end = 0;
 
@@ -63,7 +69,8 @@ export abstract class EditedText {
 
   /** Adds the next fragment. Yields the units of each step. */
   *append(held: HeldText, { start, end }: TextSpan): Generator<number> {
-    const units = unitsOf(held.bytes, held.base + start, held.base + end);
+    const read = this.kind.form === 'number' ? numberUnits : unitsOf;
+    const units = read(held.bytes, held.base + start, held.base + end);
     if (units.length === 0) {
       return;
     }
@@ -105,31 +112,56 @@ export abstract class EditedText {
   protected resolve(findings: readonly RuleFinding[]): void {
     const { isSigned, repeats } = this.kind;
     const { replacements, blockedAt } = this.guard.resolve('response', this.text, findings, !repeats);
-    if (isSigned) {
+    let removedFrom = blockedAt;
+    for (const replacement of replacements) {
+      if (!isSigned && this.apply(replacement)) {
+        continue;
+      }
+      const { start, end } = replacement;
+      const kept = findings.filter((finding) => finding.start < end && finding.end > start);
       blockSigned(
         this.guard,
-        findings.map(({ rule }) => rule),
+        kept.map(({ rule }) => rule),
       );
-      return;
+      if (this.guard.block !== undefined) {
+        removedFrom = start;
+        break;
+      }
     }
-    for (const replacement of replacements) {
-      this.apply(replacement);
-    }
-    if (blockedAt !== undefined) {
-      this.apply({ start: blockedAt, end: this.text.length, text: '' });
+    if (removedFrom !== undefined) {
+      this.apply({ start: removedFrom, end: this.text.length, text: '' });
     }
   }
 
-  /** Replaces a part of the window, as far as it has not gone yet. */
-  protected apply({ start, end, text }: Replacement): void {
+  /**
+   * Replaces a part of the window, as far as it has not gone yet. Returns false where a part of it
+   * cannot be replaced.
+   */
+  protected apply({ start, end, text }: Replacement): boolean {
     const from = Math.max(this.base + start, this.released);
     const to = this.base + end;
-    this.replacedTo = Math.max(this.replacedTo, to);
-    if (this.#source === undefined) {
-      this.#splice(from, to, Buffer.from(escapedUnits(text)));
-    } else {
-      this.#spliceStrings(from - this.base, to - this.base, text);
+    if (this.#source !== undefined) {
+      return this.#spliceJson(Math.max(from, this.replacedTo) - this.base, end, text);
     }
+    this.replacedTo = Math.max(this.replacedTo, to);
+    if (this.kind.form === 'number') {
+      this.#replaceNumber(JSON.stringify(text));
+    } else {
+      this.#splice(from, to, Buffer.from(escapedUnits(text)));
+    }
+    return true;
+  }
+
+  /**
+   * Returns the place in the window up to which text may be decided. A number is decided as one,
+   * because a string takes its place.
+   */
+  protected wholeUntil(place: number): number {
+    if (this.#source === undefined || (place < this.text.length && kindOf(this.#marks[place]) !== BARE)) {
+      return place;
+    }
+    const start = this.#bareStart(place);
+    return place - start > MAX_BARE_UNITS ? place : start;
   }
 
   /** Lets go of the fragments that are decided. */
@@ -146,6 +178,7 @@ export abstract class EditedText {
     this.text = this.text.slice(drop);
     this.base = place;
     if (this.#source !== undefined) {
+      this.#droppedBare = drop - this.#bareStart(drop);
       this.#marks = this.#marks.slice(drop);
     }
   }
@@ -162,20 +195,57 @@ export abstract class EditedText {
     }
   }
 
-  /** Replaces the parts of [from, to) of the window that are inside of strings. */
-  #spliceStrings(from: number, to: number, inserted: string): void {
-    let bytes: Uint8Array = Buffer.from(escapedUnits(escapedUnits(inserted)));
-    for (let at = from; at < to; at++) {
-      if ((this.#marks[at]! & 1) === 0) {
-        continue;
-      }
+  /** The digits that were looked at need not be those that are written. */
+  #replaceNumber(text: string): void {
+    for (const { held, start, end } of this.#pieces) {
+      held.edits.push({ start, end, bytes: Buffer.from(text) });
+    }
+  }
+
+  /**
+   * Replaces the parts of [from, to) of the window that are inside of strings, and all of a number
+   * of which a part is there. Returns false where nothing can be replaced, or not all.
+   */
+  #spliceJson(from: number, to: number, inserted: string): boolean {
+    let text = inserted;
+    let isReplaced = false;
+    let isComplete = true;
+    let at = from;
+    while (at < to) {
       const first = at;
-      while (at < to && (this.#marks[at]! & 1) === 1) {
+      const kind = kindOf(this.#marks[first]);
+      while (kindOf(this.#marks[at]) === kind && (kind === BARE || at < to)) {
         at++;
       }
-      this.#splice(this.#sourceAt(this.base + first), this.#sourceAt(this.base + at), bytes);
-      bytes = NOTHING;
+      if (kind === STRUCTURE) {
+        continue;
+      }
+      const start = kind === BARE ? this.#bareStart(first) : first;
+      const isLong = kind === BARE && at - start > MAX_BARE_UNITS;
+      if (isLong && inserted !== '') {
+        isComplete = false;
+        continue;
+      }
+      const contents = kind === STRING ? escapedUnits(text) : isLong ? '' : JSON.stringify(text);
+      const bytes = contents === '' ? NOTHING : Buffer.from(escapedUnits(contents));
+      const cutFrom = isLong ? first : Math.max(0, start);
+      this.#splice(this.#sourceAt(this.base + cutFrom), this.#sourceAt(this.base + at), bytes);
+      isReplaced = true;
+      text = '';
     }
+    if (isComplete) {
+      this.replacedTo = Math.max(this.replacedTo, this.base + at);
+    }
+    return isReplaced && isComplete;
+  }
+
+  /** Returns where the number begins that ends at a place of the window; roughly if it is long. */
+  #bareStart(place: number): number {
+    let start = place;
+    while (start > 0 && kindOf(this.#marks[start - 1]) === BARE && place - start <= MAX_BARE_UNITS) {
+      start--;
+    }
+    return start === 0 ? -this.#droppedBare : start;
   }
 
   /** Replaces a part of the source: the first fragment gets the bytes, others lose their part. */
@@ -199,6 +269,6 @@ export abstract class EditedText {
       return place;
     }
     const mark = this.#marks[place - this.base];
-    return mark === undefined ? this.#source.readTo : mark >> 1;
+    return mark === undefined ? this.#source.readTo : placeOf(mark);
   }
 }

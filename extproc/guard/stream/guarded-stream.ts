@@ -8,6 +8,7 @@ import type { GuardBlock, RequestGuard } from '../guard.ts';
 import { COMPLETED, INCOMPLETE, ResponseTexts } from '../text/responses/response-texts.ts';
 import { Channels, type NewText } from './channels.ts';
 import { EventBuffer } from './event-buffer.ts';
+import { withoutOtherLines } from './event-lines.ts';
 import { HeldText } from './held-text.ts';
 import { withoutText } from './without-text.ts';
 
@@ -74,6 +75,11 @@ export class GuardedStream {
       this.event(joined, 0, joined.length, nowMs);
       return;
     }
+    const clean = this.#masks ? withoutOtherLines(bytes, start, end, hasData ? data : undefined) : undefined;
+    if (clean !== undefined) {
+      this.event(clean, 0, clean.length, nowMs);
+      return;
+    }
     const held = new HeldText(bytes, start, end - start, nowMs);
     if (hasData && data.end > data.start) {
       this.#look(held, data.start, data.end);
@@ -99,14 +105,22 @@ export class GuardedStream {
   /** Takes an event that ends the stream once a rule has blocked: without any text. */
   ending(bytes: Uint8Array, start: number, end: number): void {
     this.resume();
-    const held = new HeldText(bytes, start, end - start, 0);
-    if (
-      this.#data.find(bytes, start, end) &&
-      finished(this.#texts.read(bytes, this.#data.start, this.#data.end, start))
-    ) {
-      held.edits.push(...withoutText(this.#texts), ...this.#texts.finishes);
+    const data = this.#data;
+    if (!data.find(bytes, start, end)) {
+      return;
     }
-    this.#let(held);
+    const clean = data.inPlace ? withoutOtherLines(bytes, start, end, data) : oneLine(bytes, start, end, data);
+    if (clean !== undefined) {
+      this.ending(clean, 0, clean.length);
+      return;
+    }
+    const held = new HeldText(bytes, start, end - start, 0);
+    if (finished(this.#texts.read(bytes, data.start, data.end, start))) {
+      held.edits.push(...withoutText(this.#texts), ...this.#texts.finishes);
+      this.#let(held);
+    } else if (data.is(DONE)) {
+      this.#let(held);
+    }
   }
 
   /** Decides what waits as it is, and releases it: nothing follows. */
@@ -130,8 +144,7 @@ export class GuardedStream {
     const { bytes, base } = held;
     const texts = this.#texts;
     if (!finished(texts.read(bytes, start, end, base))) {
-      this.unreadable ||=
-        Buffer.from(bytes.subarray(start, Math.min(end, start + DONE.length + 1))).toString() !== DONE;
+      this.unreadable ||= !this.#data.is(DONE);
       return;
     }
     if (this.#masks) {

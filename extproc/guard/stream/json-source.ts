@@ -4,12 +4,22 @@
  * structure: what a model writes may end anywhere.
  */
 
+/** What a unit of the text is part of. */
+export const STRUCTURE = 0;
+export const STRING = 1;
+/** A number, a literal, or what should be one: anything outside of strings that is no structure. */
+export const BARE = 2;
+
+export type SourceKind = typeof STRUCTURE | typeof STRING | typeof BARE;
+
+const STRUCTURAL: ReadonlySet<string> = new Set('{}[]:,"\t\n\r ');
+
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
-/** Where a unit of the text begins in the source, and whether it is inside of a string. */
+/** Where a unit of the text begins in the source, and what it is part of. */
 interface SourceMarks {
   readonly text: string;
-  /** For each unit: twice its place, plus 1 inside of a string. */
+  /** By unit; see `markOf`. */
   readonly marks: readonly number[];
 }
 
@@ -40,13 +50,13 @@ export class JsonSource {
           this.#rest = source.slice(at);
           break;
         }
-        marks.push((base + at) * 2 + 1);
+        marks.push(markOf(base + at, STRING));
         text += decodedEscape(source, at);
         at += length;
         continue;
       }
       const isQuote = unit === '"';
-      marks.push((base + at) * 2 + (this.#inString && !isQuote ? 1 : 0));
+      marks.push(markOf(base + at, isQuote ? STRUCTURE : this.#inString ? STRING : bareKind(unit)));
       text += unit;
       at++;
       if (isQuote) {
@@ -61,8 +71,24 @@ export class JsonSource {
     const base = this.readTo;
     const text = this.#rest;
     this.#rest = '';
-    return { text, marks: Array.from(text, (_, at) => (base + at) * 2 + 1) };
+    return { text, marks: Array.from(text, (_, at) => markOf(base + at, STRING)) };
   }
+}
+
+function bareKind(unit: string): SourceKind {
+  return STRUCTURAL.has(unit) ? STRUCTURE : BARE;
+}
+
+function markOf(place: number, kind: SourceKind): number {
+  return place * 4 + kind;
+}
+
+export function placeOf(mark: number): number {
+  return Math.floor(mark / 4);
+}
+
+export function kindOf(mark: number | undefined): SourceKind {
+  return mark === undefined ? STRUCTURE : ((mark & 3) as SourceKind);
 }
 
 function decodedEscape(source: string, at: number): string {

@@ -3,6 +3,7 @@ import type { ResponseText, ResponseTexts } from '../text/responses/response-tex
 
 const EMPTY = new Uint8Array(0);
 const EMPTY_ARGUMENTS = Buffer.from('{}');
+const NULL = Buffer.from('null');
 
 /** Returns the edits that remove all text of a document or event: of one that a rule blocks. */
 export function withoutText({ texts, spelled }: ResponseTexts): readonly Splice[] {
@@ -14,6 +15,6 @@ export function textRemoved(texts: readonly ResponseText[]): readonly Splice[] {
   return texts.map(({ start, end, form, whole }) => ({
     start,
     end,
-    bytes: form === 'json' && whole ? EMPTY_ARGUMENTS : EMPTY,
+    bytes: form === 'number' ? NULL : form === 'json' && whole ? EMPTY_ARGUMENTS : EMPTY,
   }));
 }

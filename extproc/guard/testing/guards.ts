@@ -16,6 +16,7 @@ export function guardWith(
   phases: readonly ('Request' | 'Response')[] = ['Response'],
   detector: GuardrailRule['detector'] = SEVEN,
   onFailure: GuardrailRule['onFailure'] = 'Closed',
+  onUnmaskable: GuardrailRule['onUnmaskable'] = 'Pass',
 ): RequestGuard {
   const { rules } = compileGuardrailPolicy({
     name: 'default/guard',
@@ -28,7 +29,7 @@ export function guardWith(
         action,
         onFailure,
         timeoutMs: 100,
-        onUnmaskable: 'Pass',
+        onUnmaskable,
       },
     ],
     exempt: [],

@@ -20,6 +20,12 @@ export interface ResponseObject {
   /** Gemini marks reasoning so. */
   isThought: boolean;
   isSigned: boolean;
+  /** Gemini signs what it thought before this part. */
+  hasThoughtSignature: boolean;
+  /** Whose reasoning it is, for servers that pass on that of several providers. */
+  format: string;
+  /** The object and all around it are known to the API, so that their names are, too. */
+  readonly isKnown: boolean;
   /** The reason to finish is present: nothing follows for a choice. */
   isFinished: boolean;
 }
@@ -33,7 +39,26 @@ export interface ResponseTextUse extends Omit<TextFragment, 'channel' | 'start' 
   readonly isSigned: boolean;
 }
 
-/** Members that name things, or whose strings are encoded bytes: never text. */
+/** Objects of the client APIs. Others, such as arguments of tools, have members of any name. */
+const knownObjects: ReadonlySet<string> = new Set([
+  ...['', 'choices', 'delta', 'message', 'tool_calls', 'function', 'function_call', 'custom', 'content', 'error'],
+  ...['audio', 'images', 'image_url', 'annotations', 'annotation', 'url_citation', 'reasoning_details', 'usage'],
+  ...['prompt_tokens_details', 'completion_tokens_details', 'input_tokens_details', 'output_tokens_details'],
+  ...['extra_content', 'google', 'tools', 'tool_choice', 'conversation', 'reasoning', 'text', 'format', 'token'],
+  ...['content_block', 'source', 'citation', 'citations', 'container', 'server_tool_use', 'cache_creation'],
+  ...['response', 'item', 'output', 'part', 'summary', 'incomplete_details', 'action', 'results', 'data'],
+  ...['candidates', 'parts', 'functionCall', 'functionResponse', 'executableCode', 'codeExecutionResult'],
+  ...['inlineData', 'inline_data', 'fileData', 'usageMetadata', 'promptTokensDetails', 'candidatesTokensDetails'],
+  ...['cacheTokensDetails', 'toolUsePromptTokensDetails', 'safetyRatings', 'promptFeedback', 'citationMetadata'],
+  ...['citationSources', 'details', 'tokens', 'prefill', 'best_of_sequences', 'top_tokens', 'logprobs', 'categories'],
+  ...['category_scores', 'category_applied_input_types', 'meta', 'billed_units', 'segments', 'words'],
+]);
+
+export function isKnownObject(parent: ResponseObject | undefined, key: string): boolean {
+  return parent === undefined || (parent.isKnown && knownObjects.has(key));
+}
+
+/** Members of known objects that name things, or whose strings are encoded bytes: never text. */
 const identifiers: ReadonlySet<string> = new Set([
   ...['id', 'type', 'role', 'object', 'model', 'status', 'name', 'format', 'event', 'event_id', 'kind', 'channel'],
   ...['phase', 'provider', 'service_tier', 'system_fingerprint', 'mime_type', 'media_type', 'mimeType', 'encoding'],
@@ -41,22 +66,26 @@ const identifiers: ReadonlySet<string> = new Set([
   ...['responseId', 'response_id', 'call_id', 'item_id', 'tool_call_id', 'tool_use_id', 'createTime', 'trafficType'],
   ...['previous_response_id', 'prompt_cache_key', 'safety_identifier', 'container_id', 'file_id', 'obfuscation'],
   ...['signature', 'thoughtSignature', 'thought_signature', 'encrypted_content', 'encrypted_index', 'encrypted_stdout'],
-  ...[
-    'b64_json',
-    'partial_image_b64',
-    'embedding',
-    'embeddings',
-    'severity',
-    'blockReason',
-    'modality',
-    'category',
-    'probability',
-    'safe',
-  ],
+  ...['b64_json', 'partial_image_b64', 'embedding', 'embeddings', 'severity', 'blockReason', 'modality', 'category'],
+  ...['probability', 'safe'],
+]);
+
+/** Objects that have an `id`. */
+const objectsWithId: ReadonlySet<string> = new Set([
+  ...['', 'message', 'tool_calls', 'audio', 'reasoning_details', 'content', 'content_block', 'container', 'response'],
+  ...['item', 'output', 'conversation', 'functionCall', 'functionResponse', 'tools'],
+]);
+
+/** Objects whose `name` is that of a tool. */
+const objectsWithName: ReadonlySet<string> = new Set([
+  ...['function', 'function_call', 'custom', 'functionCall', 'functionResponse', 'tools', 'tool_choice'],
 ]);
 
 /** Parts whose `data` is encoded bytes. */
 const encodedParts: ReadonlySet<string> = new Set(['audio', 'inlineData', 'inline_data', 'source', 'input_audio']);
+
+/** Kinds of reasoning whose `data` is encrypted. */
+const encodedTypes: ReadonlySet<string> = new Set(['redacted_thinking', 'reasoning.encrypted']);
 
 const reasoningMembers: ReadonlySet<string> = new Set([
   ...['reasoning', 'reasoning_content', 'reasoning_details', 'reasoning_text', 'thinking', 'summary'],
@@ -84,6 +113,18 @@ const joinedLists: ReadonlySet<string> = new Set(['content', 'parts', 'thinking'
 
 /** Members of an event that add to a text of the stream. */
 const deltaMembers: ReadonlySet<string> = new Set(['delta', 'content_block', 'token']);
+
+/**
+ * Returns the use of the key of a member, or of a number: nothing continues it. `object` has the
+ * member.
+ */
+export function loneUse(object: ResponseObject, key: string, streamed: boolean): ResponseTextUse {
+  const root = rootOf(object);
+  const scope = scopeOf(object, key, root);
+  const repeats = streamed && root.type.startsWith('response.') && scope !== 'toolResult';
+  const choice = choiceOf(object);
+  return { scope, form: 'text', choice, isSigned: object.isSigned, whole: true, repeats, channel: '' };
+}
 
 /**
  * Returns the use of a string, or undefined where the string is no text. `object` has the member
@@ -186,8 +227,18 @@ function isInToolData(object: ResponseObject, key: string): boolean {
   return false;
 }
 
-function isIdentifier({ key: parent, type }: ResponseObject, key: string): boolean {
-  return identifiers.has(key) || (key === 'data' && (encodedParts.has(parent) || type === 'redacted_thinking'));
+function isIdentifier(object: ResponseObject, key: string): boolean {
+  const { key: parent, type, isKnown } = object;
+  if (!isKnown) {
+    return false;
+  }
+  if (key === 'id') {
+    return objectsWithId.has(parent);
+  }
+  if (key === 'name') {
+    return objectsWithName.has(parent) || TOOL_CALL.test(type) || TOOL_EVENT.test(type);
+  }
+  return identifiers.has(key) || (key === 'data' && (encodedParts.has(parent) || encodedTypes.has(type)));
 }
 
 function scopeOf(object: ResponseObject, key: string, root: ResponseObject): GuardScope {
@@ -223,8 +274,13 @@ function isJson(key: string, root: ResponseObject, scope: GuardScope): boolean {
 }
 
 /** Anthropic signs its reasoning; in a stream, the signature comes after the text. */
-function isSigned({ isSigned: signed, type }: ResponseObject, key: string): boolean {
-  return signed || (key === 'thinking' && (type === 'thinking' || type === 'thinking_delta'));
+function isSigned({ isSigned: signed, isThought, hasThoughtSignature, type, format }: ResponseObject, key: string) {
+  return (
+    signed ||
+    (isThought && hasThoughtSignature) ||
+    (key === 'thinking' && (type === 'thinking' || type === 'thinking_delta')) ||
+    (type === 'reasoning.text' && format.startsWith('anthropic'))
+  );
 }
 
 function choiceOf(object: ResponseObject): string {

@@ -4,7 +4,14 @@
  */
 import type { Splice } from '../../../json/splice.ts';
 import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
-import { endedChannel, type ResponseObject, type ResponseTextUse, textUse } from './response-object.ts';
+import {
+  endedChannel,
+  isKnownObject,
+  loneUse,
+  type ResponseObject,
+  type ResponseTextUse,
+  textUse,
+} from './response-object.ts';
 
 /** A string of the response that is text: the contents between its quotes. */
 export interface ResponseText extends ResponseTextUse {
@@ -17,6 +24,7 @@ interface FoundText {
   readonly end: number;
   readonly object: ResponseObject;
   readonly key: string;
+  readonly kind: 'string' | 'key' | 'number';
 }
 
 /** Reasons to finish, and what the client gets in their place where the response is blocked. */
@@ -28,6 +36,15 @@ const finishes: ReadonlyMap<string, string> = new Map([
 
 /** Details that spell the text again, token by token. */
 const spelledMembers: ReadonlySet<string> = new Set(['logprobs', 'logprobsResult', 'top_tokens']);
+
+/** Numbers of seconds. */
+const TIMES: ReadonlySet<string> = new Set(['created', 'created_at', 'completed_at', 'expires_at']);
+
+/** Shorter numbers of known objects are counts and places. */
+const LONG_NUMBER_DIGITS = 9;
+
+/** Longer keys of known objects are no names of an API. */
+const MAX_NAME_BYTES = 48;
 
 /** Bytes that are read without a pause. */
 const SLICE_BYTES = 16 * 1024;
@@ -101,6 +118,9 @@ export class ResponseTexts implements JsonVisitor {
       indexes: '',
       isThought: false,
       isSigned: false,
+      hasThoughtSignature: false,
+      format: '',
+      isKnown: isKnownObject(this.#object, key),
       isFinished: false,
     };
     this.#root ??= this.#object;
@@ -127,28 +147,39 @@ export class ResponseTexts implements JsonVisitor {
     const object = this.#object;
     if (object === undefined || this.#spelledStart >= 0) {
       // A document that is only a string or a list of strings.
-      this.#takeLoose(start, end);
+      this.#takeLoose(start, end, 'text');
       return;
     }
     const { key, isMember } = this.#walker;
     if (isMember) {
       this.#note(object, key, start, end);
     }
-    if (end > start) {
-      this.hasTooMany ||= this.#found.length === MAX_STRINGS;
-      if (!this.hasTooMany) {
-        this.#found.push({ start, end, object, key });
-      }
+    this.#find({ start, end, object, key, kind: 'string' });
+  }
+
+  key(start: number, end: number): void {
+    const object = this.#object!;
+    if (this.#spelledStart < 0 && !(object.isKnown && isName(this.#walker.bytes, start, end))) {
+      this.#find({ start, end, object, key: '', kind: 'key' });
     }
   }
 
   scalar(start: number, end: number): void {
     const object = this.#object;
     const { key, isMember, bytes } = this.#walker;
-    if (object === undefined || !isMember) {
+    const first = bytes[start]!;
+    if (object === undefined) {
+      if (first < 0x3a) {
+        this.#takeLoose(start, end, 'number');
+      }
       return;
     }
-    const first = bytes[start]!;
+    if (first < 0x3a && this.#spelledStart < 0 && (!object.isKnown || isLongNumber(bytes, start, end))) {
+      this.#find({ start, end, object, key, kind: 'number' });
+    }
+    if (!isMember) {
+      return;
+    }
     if (key === 'thought') {
       object.isThought = first === 0x74;
     } else if (first >= 0x30 && first <= 0x39 && key.endsWith('index')) {
@@ -160,6 +191,15 @@ export class ResponseTexts implements JsonVisitor {
       }
     } else if (key === 'incomplete_details' && first === 0x6e) {
       this.finishes.push(this.#splice(start, end, '{"reason":"content_filter"}'));
+    }
+  }
+
+  #find(found: FoundText): void {
+    if (found.end > found.start) {
+      this.hasTooMany ||= this.#found.length === MAX_STRINGS;
+      if (!this.hasTooMany) {
+        this.#found.push(found);
+      }
     }
   }
 
@@ -186,6 +226,10 @@ export class ResponseTexts implements JsonVisitor {
       }
     } else if (key === 'signature') {
       object.isSigned ||= end > start;
+    } else if (key === 'thoughtSignature' || key === 'thought_signature') {
+      object.hasThoughtSignature ||= end > start;
+    } else if (key === 'format' && object.key === 'reasoning_details') {
+      object.format = this.#short(start, end);
     } else if (key === 'generated_text' && object.parent === undefined) {
       this.endsAll = true;
     } else if (key === 'status' && end > start) {
@@ -211,10 +255,10 @@ export class ResponseTexts implements JsonVisitor {
   }
 
   #resolve(): void {
-    for (const { start, end, object, key } of this.#found) {
-      const use = textUse(object, key, this.#streamed);
+    for (const found of this.#found) {
+      const use = this.#useOf(found);
       if (use !== undefined) {
-        this.texts.push({ ...use, start: start - this.#base, end: end - this.#base });
+        this.texts.push({ ...use, start: found.start - this.#base, end: found.end - this.#base });
       }
     }
     const root = this.#root;
@@ -224,9 +268,20 @@ export class ResponseTexts implements JsonVisitor {
     }
   }
 
-  #takeLoose(start: number, end: number): void {
+  #useOf({ object, key, kind }: FoundText): ResponseTextUse | undefined {
+    if (kind === 'string') {
+      return textUse(object, key, this.#streamed);
+    }
+    if (kind === 'number' && object.isKnown && TIMES.has(key)) {
+      return undefined;
+    }
+    const use = loneUse(object, key, this.#streamed);
+    return kind === 'number' ? { ...use, form: 'number' } : use;
+  }
+
+  #takeLoose(start: number, end: number, form: 'text' | 'number'): void {
     if (this.#spelledStart < 0 && end > start) {
-      const use = { scope: 'assistant', form: 'text', channel: '', choice: '' } as const;
+      const use = { scope: 'assistant', form, channel: '', choice: '' } as const;
       this.texts.push({
         ...use,
         start: start - this.#base,
@@ -255,6 +310,32 @@ export class ResponseTexts implements JsonVisitor {
     }
     return false;
   }
+}
+
+/** Whether a key has only letters and underscores, as almost all names of the APIs. */
+function isName(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > MAX_NAME_BYTES) {
+    return false;
+  }
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    if ((byte < 0x61 || byte > 0x7a) && byte !== 0x5f && (byte < 0x41 || byte > 0x5a)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+function isLongNumber(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < LONG_NUMBER_DIGITS) {
+    return false;
+  }
+  for (let at = start + 1; at < end; at++) {
+    if (bytes[at]! > 0x39 || bytes[at]! < 0x30) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** The event of the Responses API with which an answer ends, and the one where it was cut short. */
