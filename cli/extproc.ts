@@ -25,6 +25,7 @@ import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
+import { ConsoleCalls } from './console-calls.ts';
 import type { Settings } from './environment.ts';
 import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
 import { RefusedRequests } from './refused-requests.ts';
@@ -158,7 +159,8 @@ async function start(
     metrics: async () => (await telemetry).prometheusText(),
   });
   const { store, usage: records, audit } = service;
-  const quotaServer = await openQuotaServer(flags, { store, usage: records, audit, refused }, log);
+  const console = new ConsoleCalls({ service, refused, log });
+  const quotaServer = await openQuotaServer(flags, { store, usage: records, audit, refused, console }, log);
   // Now, because the process may be killed without a shutdown.
   telemetry.then(
     () => flushCompileCache(),

@@ -1,9 +1,9 @@
 /** Asks a gateway on this machine through its quota socket. */
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
+import { ask, askForStream } from '../runtime/unix-http.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { quotaSocketOf } from '../standalone/state.ts';
-import { ask, askForStream } from '../standalone/unix-http.ts';
 import { type Settings, stateHome } from './environment.ts';
 
 /** The quota socket of a sidecar, in the volume of its journal. */

@@ -1,9 +1,10 @@
 /**
- * Serves `tallygate quota`, `usage`, `explain` and `simulate` in the process with the quota store:
+ * Serves `tallygate quota`, `usage`, `explain`, `simulate` and the console in the process with the
+ * quota store:
  * HTTP on a Unix socket that only its owner can open.
  */
 import { rmSync } from 'node:fs';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AuditEntry, AuditTrail } from '../extproc/quota/audit.ts';
 import type { MemoryStore } from '../extproc/quota/memory.ts';
 import { type BudgetFilter, budgets, GrantError, grantBudget, resetBudgets } from '../extproc/quota/operator.ts';
@@ -12,6 +13,7 @@ import { type UsageGroup, usageGroups } from '../extproc/quota/usage-report.ts';
 import { NO_SHARED_STORE, type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
+import type { ConsoleCalls } from './console-calls.ts';
 import type { RefusedRequests } from './refused-requests.ts';
 
 export interface QuotaServer {
@@ -25,6 +27,8 @@ export interface QuotaBooks {
   /** Undefined where no usage is kept. */
   readonly usage: UsageArchive | undefined;
   readonly refused: RefusedRequests;
+  /** What the console shows; absent where nobody asks for it. */
+  readonly console?: Pick<ConsoleCalls, 'answer'>;
 }
 
 /** Of a user and a reason. */
@@ -38,9 +42,11 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
     const answered =
       call === 'GET /records'
         ? sendRecords(books, searchParams, response)
-        : isUsageCall(call)
-          ? answerUsage(books, call, searchParams, response)
-          : answerQuota(books, call, searchParams, response, log);
+        : pathname.startsWith('/console/')
+          ? answerConsole(books, call, searchParams, request, response)
+          : isUsageCall(call)
+            ? answerUsage(books, call, searchParams, response)
+            : answerQuota(books, call, searchParams, response, log);
     answered.catch((error: unknown) => {
       const isAboutStore = searchParams.get('of') === 'shared' && !response.headersSent;
       if (error instanceof GrantError || isAboutStore) {
@@ -161,6 +167,21 @@ function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     response.once('drain', resolve).once('close', resolve);
   });
+}
+
+async function answerConsole(
+  books: QuotaBooks,
+  call: string,
+  query: URLSearchParams,
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const answer = await books.console?.answer(call, query, headers);
+  if (answer === undefined) {
+    response.writeHead(404).end();
+  } else {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(answer)}\n`);
+  }
 }
 
 function isUsageCall(call: string): boolean {

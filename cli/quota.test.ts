@@ -136,6 +136,7 @@ test('an operator lists and resets budgets, and the log records who did it', {
   assert.deepEqual(JSON.parse(json.stdout), {
     quota: 'default/teams/once',
     key: ['red'],
+    keyNames: ['Header x-team'],
     window: 'Lifetime',
     spent: 400,
     held: 0,

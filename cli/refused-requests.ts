@@ -1,9 +1,16 @@
-/** The last refused requests, for `tallygate explain`: in memory only, because many may come. */
-import type { ExplainedRequest } from '../extproc/quota/usage-explain.ts';
+/**
+ * The last refused requests, for `tallygate explain` and the console: in memory only, because many
+ * may come.
+ */
+import type { Bounded, RefusedRequest } from '../console/api/source.ts';
+import { isVisible, type Owner, type Viewer } from '../console/api/viewer.ts';
+import type { Caller } from '../extproc/caller.ts';
 import type { RequestRecord } from '../extproc/record.ts';
 
 /** About 1 MB. */
 const MAX_REFUSED = 1_000;
+/** Of one answer. */
+const MAX_LISTED = 100;
 
 export class RefusedRequests {
   readonly #ring: RequestRecord[] = [];
@@ -20,28 +27,46 @@ export class RefusedRequests {
   }
 
   /** Returns those with this id, newest first. */
-  find(requestId: string): readonly ExplainedRequest[] {
-    const newestFirst = [...this.#ring.slice(0, this.#next).reverse(), ...this.#ring.slice(this.#next).reverse()];
-    return newestFirst.filter((record) => record.requestId === requestId).map(explained);
+  find(requestId: string): readonly RefusedRequest[] {
+    return this.#newestFirst()
+      .filter((record) => record.requestId === requestId)
+      .map(explained);
+  }
+
+  /** Returns the newest ones that the viewer may see. */
+  list(viewer: Viewer): Bounded<RefusedRequest> {
+    const visible = this.#newestFirst().filter(({ access }) => isVisible(ownerOf(access?.caller), viewer));
+    return { rows: visible.slice(0, MAX_LISTED).map(explained), total: visible.length };
+  }
+
+  #newestFirst(): readonly RequestRecord[] {
+    return [...this.#ring.slice(0, this.#next).reverse(), ...this.#ring.slice(this.#next).reverse()];
   }
 }
 
-function explained(record: RequestRecord): ExplainedRequest {
+/** Returns to whom the requests of a caller belong. */
+export function ownerOf({ tenant, user, apiKey }: Partial<Caller> = {}): Owner {
+  return {
+    ...(tenant !== undefined && { tenant }),
+    ...(user !== undefined && { user }),
+    ...(apiKey !== undefined && { key: apiKey }),
+  };
+}
+
+function explained(record: RequestRecord): RefusedRequest {
   const { decision, failure, access, status, model, route } = record;
-  const { tenant, user, apiKey } = access?.caller ?? {};
   const reason = decision.type === 'refused' ? decision.reason : failure?.code;
   return {
     time: new Date(record.endMs).toISOString(),
     requestId: record.requestId ?? '',
     decision: 'refused',
     ...(status !== undefined && { status }),
-    ...(tenant !== undefined && { tenant }),
-    ...(user !== undefined && { user }),
-    ...(apiKey !== undefined && { key: apiKey }),
+    ...ownerOf(access?.caller),
     ...(model !== undefined && { model }),
     ...(route !== undefined && { route }),
     ...(decision.type === 'refused' && { quota: decision.quota }),
     ...(reason !== undefined && { reason }),
+    ...(failure !== undefined && { message: failure.message }),
     limits: record.buckets.map(({ quota, values }) => ({ quota: quota.id, key: values })),
   };
 }

@@ -15,7 +15,8 @@ const usageText = `Usage: tallygate usage [OPTION]…
 Shows what the requests of a gateway on this machine, or of a cluster, used: requests, tokens and cost, by whole
 hours. A request appears about two seconds after its end.
 
-  --by NAME,…          group by tenant (default), user, key, model, served, route, backend, session
+  --by NAME,…          group by tenant (default), user, key, model, served, route, backend, session,
+                       day, hour (in UTC)
   --since TIME         a date or time (2026-11-01, 2026-11-01T12:00:00Z) or a span before now
                        (90m, 24h, 7d); default 24h
   --until TIME         the end, exclusive; default now

@@ -52,6 +52,7 @@ const known = {
   backend_unavailable: [503, 'unavailable'],
   guardrail_unavailable: [503, 'unavailable'],
   first_token_timeout: [504, 'timeout'],
+  stopped_by_operator: [403, 'permission'],
   internal_error: [500, 'internal'],
 } as const satisfies Record<string, readonly [number, FailureKind]>;
 
@@ -94,6 +95,7 @@ const plainMessages: Readonly<Record<FailureCode, string>> = {
   backend_unavailable: 'No backend is available for this request.',
   guardrail_unavailable: 'The gateway cannot examine this request. Try again shortly.',
   first_token_timeout: 'The provider took too long to answer.',
+  stopped_by_operator: 'The request was stopped.',
   internal_error: 'The gateway failed with an internal error. Try again.',
 };
 

@@ -9,9 +9,10 @@ import type { SharedStoreConfig } from '../contract/shared-store.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { OpenCallers } from './access/open-callers.ts';
+import { identifyCaller, type OwnCaller } from './access/own-caller.ts';
 import { TokenVerifier } from './access/token-verifier.ts';
 import { failure } from './errors.ts';
-import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
+import { type Exchange, type ExchangeHandler, firstHeader, type HeaderList } from './exchange.ts';
 import { ExternalDetectors } from './guard/external/external-detectors.ts';
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
@@ -31,7 +32,7 @@ import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
-import { drive } from './session/drive.ts';
+import { drive, type LiveRequest, liveRequest } from './session/drive.ts';
 import { FirstTokenTimes } from './session/first-token-times.ts';
 import { Interruptions } from './session/interruptions.ts';
 import { OpenAttempts } from './session/open-attempts.ts';
@@ -97,6 +98,10 @@ export interface Extproc {
   /** Records of usage that were not kept. */
   readonly usageLost: () => number;
   readonly server: Server;
+  /** Returns the requests in flight, in no order. */
+  requests(): readonly LiveRequest[];
+  /** Identifies a caller by the access policies in force, for pages of the gateway itself. */
+  identify(headers: HeaderList): Promise<OwnCaller>;
   /** Waits for open streams until the deadline, and charges those that are left as they stand. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -164,6 +169,8 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     audit,
     usageLost,
     server,
+    requests: () => server.handlers().flatMap((handler) => liveRequest(handler) ?? []),
+    identify: (headers) => identify(headers, policy, services),
     async close(deadlineMs) {
       await server.close(deadlineMs);
       detectors.close();
@@ -175,6 +182,16 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       await usage?.close(USAGE_DEADLINE_MS);
     },
   };
+}
+
+async function identify(
+  headers: HeaderList,
+  policy: CompiledPolicy | undefined,
+  { verifier, now }: SessionServices,
+): Promise<OwnCaller> {
+  return policy === undefined
+    ? notReady
+    : identifyCaller(policy.accessPolicies, headers, { keys: policy.apiKeys, verifier, nowMs: now() });
 }
 
 function endStreams(streams: Iterable<RevocableStream>): void {
@@ -299,16 +316,15 @@ function newServices(
   };
 }
 
+const notReady = failure('overloaded', 'The gateway has no policy yet. Try again shortly.', { retryAfterMs: 1000 });
+
 /** Refuses all requests before the first policy. */
 function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandler {
   const nothing = () => {};
   return {
     requestHeaders(headers) {
       const first = (name: string) => firstHeader(headers, name);
-      const problem = failure('overloaded', 'The gateway has no policy yet. Try again shortly.', {
-        retryAfterMs: 1000,
-      });
-      exchange.immediateResponse(refusal(dialectFor(first(':path') ?? '', first), problem, [], now()));
+      exchange.immediateResponse(refusal(dialectFor(first(':path') ?? '', first), notReady, [], now()));
     },
     requestBody: nothing,
     requestTrailers: nothing,

@@ -85,6 +85,8 @@ export interface RequestRecord {
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
   readonly clientLeft: boolean;
+  /** The operator who stopped the request. */
+  readonly stoppedBy: string | undefined;
   /** The backend or a timeout interrupted the exchange. */
   readonly broken: Interruption | undefined;
   /** The provider's id of the request. */

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { policyText } from '../contract/policy-text.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
+import { ask } from '../runtime/unix-http.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
 import type { Plan } from '../translate/plan.ts';
 import type { EnvoyFiles } from './envoy-files.ts';
 import { OperatorError } from './operator-error.ts';
 import { transition } from './transition.ts';
-import { ask } from './unix-http.ts';
 
 const POLICY_DEADLINE_MS = 10_000;
 const POLL_MS = 5;

@@ -1,5 +1,5 @@
 /** A client of Envoy's admin interface. */
-import { ask } from './unix-http.ts';
+import { ask } from '../runtime/unix-http.ts';
 
 const DEADLINE_MS = 2000;
 

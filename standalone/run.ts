@@ -14,6 +14,7 @@ import { writeAtomicallySync } from '../runtime/files.ts';
 import { type HealthServer, startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
+import { ask } from '../runtime/unix-http.ts';
 import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type ApplyDeps, applyPlan, extprocStatus } from './apply.ts';
@@ -29,7 +30,6 @@ import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
 import { endLeftovers, newProcesses, type Processes, startProcesses } from './processes.ts';
 import { openState, type State, type StateOptions } from './state.ts';
-import { ask } from './unix-http.ts';
 
 export interface RunOptions {
   /** Files and folders. */

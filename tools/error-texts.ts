@@ -137,6 +137,10 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'The provider sent no token within `timeouts.firstToken`.',
     fix: 'Try again, or raise the timeout of the rule.',
   },
+  stopped_by_operator: {
+    means: 'An operator of the gateway stopped the request before its response began.',
+    fix: 'Ask the operator; `stoppedBy` in the access line names the person.',
+  },
   internal_error: {
     means: 'An internal error of the gateway, or a response of the provider that it cannot relay.',
     fix: 'See the log, and report the error.',

@@ -65,6 +65,7 @@ export interface CompiledPolicy {
   /** The backends of all targets, by target id. */
   readonly targetBackends: ReadonlyMap<string, string>;
   readonly apiKeys: ApiKeysByDigest;
+  readonly accessPolicies: readonly CompiledAccessPolicy[];
   entry(routeName: string | undefined): CompiledVirtualHost | undefined;
 }
 
@@ -112,6 +113,7 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     quotas: policy.quotas,
     targetBackends,
     apiKeys,
+    accessPolicies: [...parts.access.values()],
     entry: (routeName) => (routeName === undefined ? undefined : virtualHosts.get(routeName)),
   };
 }

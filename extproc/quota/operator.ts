@@ -4,7 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { nanoUnits } from '../../contract/money.ts';
-import type { Quota } from '../../contract/policy.ts';
+import type { KeyPart, Quota } from '../../contract/policy.ts';
 import type { Bucket } from './bucket.ts';
 import { currencyOf, forecastOf, windowText } from './budget-report.ts';
 import { bucketRef } from './keys.ts';
@@ -20,6 +20,8 @@ export interface Budget {
    * shared budget.
    */
   readonly key: readonly string[];
+  /** What the values of the key are: `Tenant`, `User`, `Header x-team`, … */
+  readonly keyNames: readonly string[];
   /** For example `Month`, `60s`, `Lifetime` or, for concurrent requests, `None`. */
   readonly window: string;
   /** Amounts of money are decimal numbers in text. */
@@ -172,6 +174,17 @@ function unitsOf({ limit }: Quota, text: string): number | undefined {
   return units > 0 ? units : undefined;
 }
 
+function keyName(part: KeyPart): string {
+  switch (part.type) {
+    case 'Header':
+      return `Header ${part.name}`;
+    case 'Claim':
+      return `Claim ${part.claim}`;
+    default:
+      return part.type;
+  }
+}
+
 async function* matching(store: MemoryStore, { quota, key }: BudgetFilter): AsyncGenerator<Bucket> {
   let inspected = 0;
   for (const bucket of store.table.buckets.values()) {
@@ -196,6 +209,7 @@ function budget(bucket: Bucket, nowMs: number): Budget {
   return {
     quota: quota.id,
     key: bucket.values,
+    keyNames: quota.key.map(keyName),
     window: windowText(quota),
     spent: shownAmount(quota, window.total),
     held: shownAmount(quota, window.held),

@@ -37,7 +37,7 @@ export const HOUR_MS = 3_600_000;
 
 /** The most combinations of an hour; the others of that hour share one row. */
 const MAX_ROWS_AN_HOUR = 2_000;
-const OTHER = '(other)';
+export const OTHER = '(other)';
 
 /** The most sums kept in memory before they are written. */
 const MAX_OPEN_SUMS = 2_000;

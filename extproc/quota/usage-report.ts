@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { decimalText } from '../../contract/money.ts';
 import type { UsageCells } from './usage-blocks.ts';
+import { HOUR_MS, OTHER } from './usage-hours.ts';
 import type { UsageTables } from './usage-tables.ts';
 
 /** What sums can be grouped by, with the column of each. */
@@ -14,6 +15,10 @@ export const usageGroups = {
   route: 'route',
   backend: 'backend',
   session: 'session',
+  /** In UTC, as `2026-11-01`. */
+  day: 'time',
+  /** In UTC, as `2026-11-01T12`. */
+  hour: 'time',
 } as const;
 
 export type UsageGroup = keyof typeof usageGroups;
@@ -22,6 +27,8 @@ export interface UsageQuery {
   readonly by: readonly UsageGroup[];
   readonly sinceMs: number;
   readonly untilMs: number;
+  /** Only requests with these values; an empty text: without one. */
+  readonly only?: Readonly<Partial<Record<UsageGroup, string>>>;
 }
 
 /** The sums of one group. */
@@ -40,7 +47,6 @@ export interface UsageSums {
 
 /** The most groups of one report; the others share one. */
 const MAX_GROUPS = 10_000;
-const OTHER = '(other)';
 
 /** Requests read in one turn of the event loop, in a few milliseconds. */
 const REQUESTS_PER_TURN = 500;
@@ -55,18 +61,22 @@ interface OpenSums extends UsageSums {
  */
 export function usageReport(tables: UsageTables, query: UsageQuery): Promise<readonly UsageSums[]> {
   const pages = query.by.includes('session') ? requestPages(tables, query) : hourPages(tables, query);
-  return sumsOf(pages, query.by);
+  return sumsOf(pages, query.by, query.only);
 }
 
 /** Returns the sums of each group of these rows, most tokens first. */
 export async function sumsOf(
   pages: AsyncIterable<readonly UsageCells[]>,
   by: readonly UsageGroup[],
+  only: UsageQuery['only'] = {},
 ): Promise<readonly UsageSums[]> {
+  const wanted = Object.entries(only) as [UsageGroup, string][];
   const groups = new Map<string, OpenSums>();
   for await (const rows of pages) {
     for (const row of rows) {
-      addRow(groups, by, row);
+      if (wanted.every(([name, value]) => cellOf(row, name) === value)) {
+        addRow(groups, by, row);
+      }
     }
   }
   return [...groups.values()]
@@ -109,8 +119,19 @@ export async function* requestPages(
   }
 }
 
+/** The length of `2026-11-01` and `2026-11-01T12`. */
+const TIME_CHARACTERS = { day: 10, hour: 13 } as const;
+
+function cellOf(row: UsageCells, name: UsageGroup): string {
+  if (name === 'day' || name === 'hour') {
+    const timeMs = Number(row['time_ms'] ?? Number(row['hour']) * HOUR_MS);
+    return new Date(timeMs).toISOString().slice(0, TIME_CHARACTERS[name]);
+  }
+  return String(row[usageGroups[name]] ?? '');
+}
+
 function addRow(groups: Map<string, OpenSums>, by: readonly UsageGroup[], row: UsageCells): void {
-  let values = by.map((name) => String(row[usageGroups[name]] ?? ''));
+  let values = by.map((name) => cellOf(row, name));
   let key = JSON.stringify(values);
   if (!groups.has(key) && groups.size >= MAX_GROUPS) {
     values = by.map(() => OTHER);

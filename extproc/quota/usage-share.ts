@@ -73,13 +73,14 @@ export class UsageShare {
   async report(query: UsageQuery, of: UsageSet): Promise<readonly UsageSums[]> {
     if (of === 'shared') {
       const store = this.#required;
-      return sumsOf(query.by.includes('session') ? store.requestPages(query) : store.hourPages(query), query.by);
+      const pages = query.by.includes('session') ? store.requestPages(query) : store.hourPages(query);
+      return sumsOf(pages, query.by, query.only);
     }
     if (of === 'local' || this.#sharing === undefined) {
       return usageReport(this.#tables, query);
     }
     await this.#sharing.settle(SETTLE_MS);
-    return sumsOf(requestPages(this.#tables, wholeHours(query), this.#sharing.sentId), query.by);
+    return sumsOf(requestPages(this.#tables, wholeHours(query), this.#sharing.sentId), query.by, query.only);
   }
 
   async explain(requestId: string): Promise<readonly ExplainedRequest[]> {
@@ -133,8 +134,13 @@ export class UsageShare {
 }
 
 /** Single requests count for the same hours as sums. */
-function wholeHours({ sinceMs, untilMs, by }: UsageQuery): UsageQuery {
+function wholeHours(query: UsageQuery): UsageQuery {
+  const { sinceMs, untilMs, by } = query;
   return by.includes('session')
-    ? { sinceMs, untilMs, by }
-    : { sinceMs: Math.floor(sinceMs / HOUR_MS) * HOUR_MS, untilMs: Math.ceil(untilMs / HOUR_MS) * HOUR_MS, by };
+    ? query
+    : {
+        ...query,
+        sinceMs: Math.floor(sinceMs / HOUR_MS) * HOUR_MS,
+        untilMs: Math.ceil(untilMs / HOUR_MS) * HOUR_MS,
+      };
 }

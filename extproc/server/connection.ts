@@ -4,6 +4,7 @@
  */
 
 import type { Socket } from 'node:net';
+import type { ExchangeHandler } from '../exchange.ts';
 import { FrameReader } from './frame-reader.ts';
 import * as h2 from './frames.ts';
 import { MalformedHeaders } from './hpack.ts';
@@ -132,6 +133,11 @@ export class Connection implements ProtocolHost, Flushable, Task {
       }
     }
     return largest === undefined ? undefined : this.#protocol.streams.get(largest.id);
+  }
+
+  /** Returns the handlers of the open streams. */
+  handlers(): readonly ExchangeHandler[] {
+    return this.#protocol.streams.all().map(({ handler }) => handler);
   }
 
   /**

@@ -41,6 +41,8 @@ export interface Server {
   /** Bytes of the whole process that wait for the peer's windows or the kernel. */
   readonly unsentBytes: number;
   readonly counters: Readonly<ServerCounters>;
+  /** Returns the handlers of the open streams, in no order. */
+  handlers(): readonly ExchangeHandler[];
   /**
    * Accepts no new connections, waits for open streams, and closes the rest at the deadline. Every
    * handler has seen `closed` when it resolves.
@@ -82,6 +84,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       }
       return bytes;
     },
+    handlers: () => [...connections].flatMap((connection) => connection.handlers()),
     async close(deadlineMs) {
       server.close();
       if (connections.size === 0) {

@@ -45,6 +45,10 @@ export class Stream extends Outbound {
     this.#receiveWindowBytes = host.context.limits.streamWindowBytes;
   }
 
+  get handler(): ExchangeHandler {
+    return this.#handler;
+  }
+
   /** Call once, after the connection has registered the stream: the handler may end it at once. */
   open(): void {
     try {

@@ -7,6 +7,7 @@ import { type Inflater, newInflater } from '../compression/inflate.ts';
 import { type Exchange, type ExchangeHandler, type HeaderList, headerBytes } from '../exchange.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Cancel, Demand, Overdraft } from '../quota/store.ts';
+import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { Account } from './account.ts';
 import { AttemptExchanges } from './attempt-exchanges.ts';
@@ -16,7 +17,7 @@ import { Inspections } from './inspections.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
 import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
-import { Session } from './session.ts';
+import { type LiveFacts, Session } from './session.ts';
 import { noteTarget } from './target-notes.ts';
 
 /** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
@@ -30,7 +31,23 @@ export function drive(exchange: Exchange, shared: SessionServices): ExchangeHand
 
 const NOTHING: SessionEvent[] = [];
 
-class Drive implements ExchangeHandler, BodyOwner {
+/** A request in flight, for operators. */
+export interface LiveRequest {
+  /** Returns what costs nothing to know; undefined: the request is over. */
+  facts(): LiveFacts | undefined;
+  readonly heldTokens: number;
+  /** Returns the record of the request, as if it ended now; undefined: it is over. */
+  soFar(): RequestRecord | undefined;
+  /** Ends the request for an operator. Returns false where the rest of a document still comes. */
+  stop(by: string): boolean;
+}
+
+/** Returns the request of a handler that `drive` has created. */
+export function liveRequest(handler: ExchangeHandler): LiveRequest | undefined {
+  return handler instanceof Drive ? handler : undefined;
+}
+
+class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
   readonly #exchange: Exchange;
   readonly #shared: SessionServices;
   readonly #session: Session;
@@ -131,6 +148,23 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   revoke(): void {
     this.#handle({ type: 'revoked' });
+  }
+
+  stop(by: string): boolean {
+    this.#handle({ type: 'stopped', by });
+    return this.#session.stoppedBy !== undefined;
+  }
+
+  facts(): LiveFacts | undefined {
+    return this.#failed ? undefined : this.#session.facts;
+  }
+
+  get heldTokens(): number {
+    return this.#session.heldTokens;
+  }
+
+  soFar(): RequestRecord | undefined {
+    return this.#failed ? undefined : this.#session.soFar(this.#shared.now());
   }
 
   endBody(why: BodyEnd): void {

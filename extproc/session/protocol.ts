@@ -55,6 +55,8 @@ export type SessionEvent =
   | { readonly type: 'tokens-verified' }
   /** The credential of the caller was revoked or has expired, and a policy ends such streams. */
   | { readonly type: 'revoked' }
+  /** An operator ends the request. */
+  | { readonly type: 'stopped'; readonly by: string }
   | { readonly type: 'counted'; readonly tokens: number }
   /** The inspection of the request can go no further on its own. */
   | { readonly type: 'inspected' }

@@ -33,6 +33,10 @@ export const credentialRevoked = failure(
   'unauthenticated',
   'The credential was revoked or has expired. Send a valid API key or token.',
 );
+export const stoppedByOperator = failure(
+  'stopped_by_operator',
+  'An operator of the gateway stopped the request. Ask the operator before you send it again.',
+);
 export const firstTokenLate = failure(
   'first_token_timeout',
   'The provider sent no token within timeouts.firstToken of the route. Try again, or raise it.',

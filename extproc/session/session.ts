@@ -5,6 +5,7 @@
  * settles. It keeps the policy that was in force when it began.
  */
 import { ATTEMPT_RETRY_HEADER } from '../../contract/headers.ts';
+import type { Caller } from '../caller.ts';
 import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
@@ -22,11 +23,12 @@ import {
   jsonResponse,
   refusal,
   refusedAttempt,
+  stoppedByOperator,
   tooManyBodies,
   uploadTooSlow,
 } from './replies.ts';
 import { Request } from './request.ts';
-import type { ResponseBodyEvent } from './response/handler.ts';
+import type { ResponseBodyEvent, ResponseHandler } from './response/handler.ts';
 import { isBackendWell, openResponse } from './response/open.ts';
 import { costOfHold, type Ending, requestCost, requestRecord, type SettlementInput, settlement } from './settlement.ts';
 import type { Forwarded, SessionContext, SessionState } from './state.ts';
@@ -35,12 +37,19 @@ const bodyComplete: BodyComplete = { type: 'body-complete' };
 const cancelExtension: Action = { type: 'cancel' };
 const stopInspection: Action = { type: 'stop-inspection' };
 
+/** What is known of a request in flight without counting. */
+export interface LiveFacts {
+  readonly startMs: number;
+  readonly caller: Caller | undefined;
+}
+
 export class Session {
   readonly #context: SessionContext;
   readonly #request: Request;
   readonly #admission: Admission;
   #state: SessionState = { phase: 'admitting' };
   #startMs = 0;
+  #stoppedBy: string | undefined;
 
   constructor(context: SessionContext, steps = admissionSteps) {
     this.#context = context;
@@ -55,6 +64,11 @@ export class Session {
   /** Whether more of a body is awaited that is kept in memory. */
   get collecting(): boolean {
     return this.#state.phase === 'admitting' && this.#request.collecting;
+  }
+
+  /** The operator who ends the request, or has ended it. */
+  get stoppedBy(): string | undefined {
+    return this.#stoppedBy;
   }
 
   get over(): boolean {
@@ -91,6 +105,27 @@ export class Session {
       costOfHold(forwarded),
     );
     return { ...record, status: record.status ?? internalFault.status };
+  }
+
+  /** Undefined: the request is over. */
+  get facts(): LiveFacts | undefined {
+    const isLive = this.#startMs !== 0 && !this.over;
+    return isLive ? { startMs: this.#startMs, caller: this.#admission.identity?.proven.caller } : undefined;
+  }
+
+  /** The tokens that the request holds of its quotas. */
+  get heldTokens(): number {
+    const { held, lease } = this.#forwarded ?? {};
+    return held === undefined ? 0 : held.inputTokens + (lease?.tokens ?? held.outputTokens);
+  }
+
+  /** Returns the record of a request in flight, as if it ended now; undefined: it is over. */
+  soFar(nowMs: number): RequestRecord | undefined {
+    if (this.#startMs === 0 || this.over) {
+      return undefined;
+    }
+    const input = this.#settlementInput({}, this.#forwarded, nowMs);
+    return requestRecord(input, requestCost(input));
   }
 
   get #forwarded(): Forwarded | undefined {
@@ -145,6 +180,8 @@ export class Session {
         return undefined;
       case 'revoked':
         return this.#revoked(nowMs, out);
+      case 'stopped':
+        return this.#stopped(event.by, nowMs, out);
       case 'closed':
         this.#closed(event.broken, nowMs, out);
         return undefined;
@@ -302,19 +339,42 @@ export class Session {
 
   /** Ends the request. A response of one document that has begun may complete. */
   #revoked(nowMs: number, out: Action[]): Failure | undefined {
+    return this.#endedBy(credentialRevoked, (response) => response.fail(credentialRevoked, out), nowMs, out);
+  }
+
+  /** As `#revoked`, but a stream ends as at the end of its budget. */
+  #stopped(by: string, nowMs: number, out: Action[]): Failure | undefined {
+    let ends = true;
+    const end = (response: ResponseHandler) => {
+      ends = response.stop(stoppedByOperator, nowMs, out);
+    };
+    this.#stoppedBy ??= by;
+    const problem = this.#endedBy(stoppedByOperator, end, nowMs, out);
+    if (!ends && !this.over) {
+      this.#stoppedBy = undefined;
+    }
+    return problem;
+  }
+
+  #endedBy(
+    problem: Failure,
+    end: (response: ResponseHandler) => void,
+    nowMs: number,
+    out: Action[],
+  ): Failure | undefined {
     const forwarded = this.#forwarded;
     if (forwarded === undefined) {
-      return credentialRevoked;
+      return problem;
     }
     const { response, prepared } = forwarded;
     if (response === undefined) {
-      this.#reply(credentialRevoked, nowMs, out);
+      this.#reply(problem, nowMs, out);
       return undefined;
     }
-    response.fail(credentialRevoked, out);
+    end(response);
     if (!response.ended && prepared === undefined) {
       out.push({ type: 'abort' });
-      this.#finish({ failure: credentialRevoked }, nowMs, out);
+      this.#finish({ failure: problem }, nowMs, out);
     }
     return undefined;
   }
@@ -394,6 +454,7 @@ export class Session {
       forwarded,
       evidence: forwarded?.response?.evidence(nowMs),
       ending,
+      stoppedBy: this.#stoppedBy,
       startMs: this.#startMs,
       nowMs,
       compares: () => this.#context.compares(nowMs),

@@ -41,6 +41,8 @@ export interface SettlementInput {
   /** Absent without response headers. */
   readonly evidence: ResponseEvidence | undefined;
   readonly ending: Ending;
+  /** The operator who has stopped the request. */
+  readonly stoppedBy: string | undefined;
   readonly startMs: number;
   readonly nowMs: number;
   /** Whether this response is in the sample whose counts are compared. */
@@ -180,12 +182,12 @@ function billedAmount(quota: Quota, { choice, inputTokens }: BilledAttempt): num
   return drawsTokens(quota) ? unitOf(quota).amount(quota.limit, textUsage(inputTokens, 0), choice.prices) : 0;
 }
 
-function finalDecision({ evidence, admission: { decision } }: SettlementInput): QuotaDecision {
+function finalDecision({ evidence, stoppedBy, admission: { decision } }: SettlementInput): QuotaDecision {
   if (evidence === undefined || decision.type !== 'admitted') {
     return decision;
   }
   const queuedMs = decision.queuedMs + evidence.waitedMs;
-  return { ...decision, type: evidence.truncated ? 'cut' : 'admitted', queuedMs };
+  return { ...decision, type: evidence.truncated && stoppedBy === undefined ? 'cut' : 'admitted', queuedMs };
 }
 
 export function requestRecord(input: SettlementInput, cost: Cost | undefined): RequestRecord {
@@ -229,6 +231,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     buckets: admission.buckets,
     failure: ending.failure ?? response?.failure ?? head?.failure ?? (late ? envoyFailure(504) : undefined),
     clientLeft: clientLeft(ending),
+    stoppedBy: input.stoppedBy,
     broken: ending.interruption ?? head?.interruption,
     providerRequestId: head?.providerRequestId,
     unmetered: cost !== undefined && isUnmetered(cost, evidence),

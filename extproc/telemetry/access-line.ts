@@ -44,7 +44,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   if (outcome.status !== undefined) {
     line += `,"status":${outcome.status}`;
   }
-  line += text('error', failure?.code);
+  line += text('error', failure?.code) + text('stoppedBy', outcome.stoppedBy);
   if (outcome.clientLeft) {
     line += ',"clientLeft":true';
   }

@@ -66,6 +66,7 @@ export const outcomeOfStream: RequestRecord = {
   failure: undefined,
   clientLeft: false,
   broken: undefined,
+  stoppedBy: undefined,
   providerRequestId: undefined,
   unmetered: false,
   requestBytes: 500,

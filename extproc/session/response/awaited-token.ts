@@ -83,6 +83,11 @@ export class AwaitedToken implements ResponseHandler {
     this.refused ??= problem;
   }
 
+  stop(problem: Failure): boolean {
+    this.fail(problem);
+    return true;
+  }
+
   abandon(): void {
     this.#reader.abandon();
   }

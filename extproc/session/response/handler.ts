@@ -74,6 +74,11 @@ export interface ResponseHandler {
    * possible.
    */
   fail(problem: Failure, out: Action[]): void;
+  /**
+   * Ends a stream as at the end of its budget, or as `fail` where nothing was sent. Returns false
+   * for a document that has begun, which completes.
+   */
+  stop(problem: Failure, nowMs: number, out: Action[]): boolean;
   /** Reads what is left of the bytes that an abandoned request has delivered. */
   abandon(): void;
   /** Drops what is no longer needed after the charge. */

@@ -153,6 +153,15 @@ export abstract class MeteredResponse implements ResponseHandler {
 
   abstract fail(problem: Failure, out: Action[]): void;
 
+  stop(problem: Failure, _nowMs: number, out: Action[]): boolean {
+    const { relayed, heldHeaders, bytes } = this.incoming;
+    const isUnsent = relayed && (heldHeaders !== undefined || bytes === 0);
+    if (isUnsent) {
+      this.fail(problem, out);
+    }
+    return isUnsent;
+  }
+
   abstract evidence(nowMs: number): ResponseEvidence;
 
   /** Takes what a service of guardrails says about a part of the response. */

@@ -48,6 +48,10 @@ export class PassthroughResponse implements ResponseHandler {
 
   fail(): void {}
 
+  stop(): boolean {
+    return false;
+  }
+
   abandon(): void {}
 
   release(): void {

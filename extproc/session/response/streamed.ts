@@ -189,6 +189,19 @@ export class StreamedResponse extends MeteredResponse {
     }
   }
 
+  override stop(_problem: Failure, nowMs: number, out: Action[]): boolean {
+    if (this.ended || this.#client === undefined || this.#ending !== undefined) {
+      return false;
+    }
+    if (this.#isExtending) {
+      this.#isExtending = false;
+      this.blocked = false;
+      out.push({ type: 'cancel' });
+    }
+    this.#truncate(0, nowMs, out);
+    return true;
+  }
+
   protected override analyzed(event: EventOf<'analyzed'>, nowMs: number, out: Action[]): void {
     const client = this.#client;
     if (client === undefined) {

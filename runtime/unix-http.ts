@@ -1,4 +1,4 @@
-/** HTTP requests over the Unix sockets of the child processes. */
+/** HTTP requests over Unix sockets. */
 import { type IncomingMessage, request } from 'node:http';
 
 export interface UnixHttpResponse {
@@ -12,10 +12,11 @@ export function ask(
   method: 'GET' | 'POST',
   path: string,
   deadlineMs: number,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<UnixHttpResponse> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(deadlineMs);
-    const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {
+    const asked = request({ socketPath, method, path, headers, signal, agent: false }, (response) => {
       const parts: string[] = [];
       response.setEncoding('utf8');
       response.on('data', (part: string) => parts.push(part));
