@@ -164,6 +164,8 @@ export interface ResponseAdapter {
   readonly framing?: Framing | undefined;
   /** A response that is no stream need not be JSON, and may begin with any bytes. */
   readonly anyBytes?: boolean;
+  /** A response that is not JSON is plain text, as a transcript may be. */
+  readonly plainText?: boolean;
   /** Present where the provider speaks another API than the client. */
   readonly conversion?: ResponseConversion | undefined;
 }

@@ -11,6 +11,8 @@ interface AdapterParts {
   readonly writer: () => StreamWriter;
   /** See `ResponseAdapter.anyBytes`. */
   readonly anyBytes?: boolean;
+  /** See `ResponseAdapter.plainText`. */
+  readonly plainText?: boolean;
 }
 
 export function responseAdapter(parts: AdapterParts): ResponseAdapter {
@@ -39,6 +41,10 @@ class LazyResponseAdapter implements ResponseAdapter {
 
   get anyBytes(): boolean {
     return this.#parts.anyBytes === true;
+  }
+
+  get plainText(): boolean {
+    return this.#parts.plainText === true;
   }
 
   get unary(): UnaryReader {

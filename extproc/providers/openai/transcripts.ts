@@ -134,5 +134,6 @@ export const transcripts: readonly ClientApi[] = ['transcriptions', 'translation
       reader: () => new MediaStreamReader(form, eventShape),
       writer: () => new MediaStreamWriter(),
       anyBytes: true,
+      plainText: true,
     }),
 }));

@@ -5,6 +5,7 @@
 import { type Failure, failure } from '../../errors.ts';
 import type { Analyses } from '../../guard/stream/analyses.ts';
 import { type DocumentStep, guardDocument } from '../../guard/stream/guarded-document.ts';
+import { guardPlainText, isPlainText } from '../../guard/stream/guarded-plain-text.ts';
 import type { Action, EventOf, Inspection } from '../protocol.ts';
 import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';
 import { NO_BYTES } from './metered.ts';
@@ -88,14 +89,16 @@ export abstract class KeptDocument extends UnaryResponse {
 
   /** Sends a document in the client's form, as guardrails let it pass. */
   protected examine(document: Uint8Array, out: Action[]): void {
-    const { guard } = this.context;
+    const { guard, adapter } = this.context;
     if (guard === undefined) {
       this.deliver(document, out);
       return;
     }
     this.#whole = document;
     this.#analyses = newAnalyses(guard.guard);
-    this.#examination = new Examination(guardDocument(document, guard.guard, this.#analyses));
+    const isPlain = adapter.plainText === true && isPlainText(document);
+    const examine = isPlain ? guardPlainText : guardDocument;
+    this.#examination = new Examination(examine(document, guard.guard, this.#analyses));
     this.#proceed(out);
   }
 
