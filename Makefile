@@ -52,7 +52,7 @@ catalog: setup ## Update the price lists of providers (read the diff)
 
 .PHONY: golden
 golden: setup ## Rewrite the expected files of golden tests (read the diff)
-	UPDATE_GOLDEN=1 node --test 'translate/**/golden.test.ts' 'extproc/**/golden.test.ts'
+	UPDATE_GOLDEN=1 node --test 'translate/**/golden.test.ts' 'extproc/**/golden.test.ts' 'cli/**/golden.test.ts'
 
 .PHONY: check
 check: setup ## Check format, lint, style, types, unused code, walls between rooms and generated files

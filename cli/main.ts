@@ -25,6 +25,10 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
     short: 'replay recorded requests against changed quotas',
     load: async () => (await import('./simulate.ts')).simulate,
   },
+  convert: {
+    short: 'convert the configuration of another gateway',
+    load: async () => (await import('./convert.ts')).convert,
+  },
   prices: { short: 'import published prices', load: async () => (await import('./prices.ts')).prices },
   key: { short: 'create, list, find and revoke API keys', load: async () => (await import('./key.ts')).key },
   login: { short: 'sign in to a gateway', load: async () => (await import('./login.ts')).login },
