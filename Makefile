@@ -58,6 +58,7 @@ golden: setup ## Rewrite the expected files of golden tests (read the diff)
 check: setup ## Check format, lint, style, types, unused code, walls between rooms and generated files
 	biome ci .
 	tsc -p .
+	tsc -p console/page
 	knip
 	node --test tools/walls.test.ts tools/style.test.ts
 	$(MAKE) generate

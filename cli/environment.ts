@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { type OperatorMatch, parseOperators } from '../console/api/viewer.ts';
 import {
   type ExportHeaders,
   parseExportHeaders,
@@ -37,6 +38,12 @@ const usageExportHeaders: Variable<ExportHeaders> = {
   form: 'NAME=VALUE, separated by commas, with percent-encoded values',
   parse: parseExportHeaders,
   fallback: {},
+};
+
+const consoleOperators: Variable<readonly OperatorMatch[]> = {
+  form: 'operators such as group=platform,tenant=ops&user=ada, with percent-encoded values',
+  parse: parseOperators,
+  fallback: [],
 };
 
 function httpUrl(): Variable<string | undefined> {
@@ -74,6 +81,10 @@ export const variables = {
   /** The address of the listeners of Gateways; by default, only this machine can reach them. */
   TALLYGATE_ADDRESS: text('127.0.0.1'),
   TALLYGATE_METRICS_ADDRESS: address(METRICS_ADDRESS),
+  /** Whether `tallygate run` serves the console. */
+  TALLYGATE_CONSOLE: oneOf(['on', 'off'], 'on'),
+  /** Who sees the rows of all tenants in the console, and may stop requests. */
+  TALLYGATE_CONSOLE_OPERATORS: consoleOperators,
   /** Worker threads of Envoy. */
   TALLYGATE_CONCURRENCY: wholeNumber(1, 1024, availableParallelism()),
   TALLYGATE_DRAIN_TIMEOUT: wholeNumber(0, 3600, 30),

@@ -23,7 +23,7 @@ ANTHROPIC_API_KEY are set. Writes access lines to stdout, and everything else to
   --name NAME          name of the instance; each has its own state (default)
   --address ADDRESS    address of the listeners; 0.0.0.0 opens them to the network
                        (127.0.0.1, TALLYGATE_ADDRESS)
-  --metrics HOST:PORT  address of /metrics, /healthz and /readyz
+  --metrics HOST:PORT  address of the console, /metrics, /healthz and /readyz
                        (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
   --envoy PATH         Envoy to run; by default from the project's tools, then from the PATH
                        (TALLYGATE_ENVOY)
@@ -102,6 +102,7 @@ export const run: Verb = async ({ args, settings }) => {
       concurrency,
       listenAddress: values.address ?? settings.TALLYGATE_ADDRESS,
       metricsAddress,
+      consoleOperators: settings.TALLYGATE_CONSOLE === 'on' ? settings.TALLYGATE_CONSOLE_OPERATORS : undefined,
       drainTimeoutMs: drainSeconds * 1000,
       tallygate: [
         process.execPath,
@@ -117,7 +118,7 @@ export const run: Verb = async ({ args, settings }) => {
       onReady: (ready) => {
         flushCompileCache();
         if (example || process.stderr.isTTY) {
-          process.stderr.write(welcome(ready, example));
+          process.stderr.write(welcome(ready, example, settings.TALLYGATE_CONSOLE === 'on'));
         }
       },
     },
@@ -156,13 +157,14 @@ function whole(text: string | undefined, fallback: number, least: number, most: 
   return number >= least && number <= most ? number : undefined;
 }
 
-function welcome({ addresses, metricsPort }: Ready, example: Quickstart | undefined): string {
+function welcome({ addresses, metricsPort }: Ready, example: Quickstart | undefined, hasConsole: boolean): string {
   const lines = [`Tallygate is ready on ${addresses.map((address) => `http://${address}`).join(', ')}`];
   if (example) {
     lines.push('', ...example.lines(`http://${addresses[0]}`));
   }
   if (metricsPort > 0) {
-    lines.push('', `Metrics: http://127.0.0.1:${metricsPort}/metrics`);
+    const url = `http://127.0.0.1:${metricsPort}`;
+    lines.push('', ...(hasConsole ? [`Console: ${url}/console/`] : []), `Metrics: ${url}/metrics`);
   }
   return `\n${lines.join('\n')}\n\n`;
 }

@@ -3,7 +3,7 @@
  * work) and `/metrics` (Prometheus text).
  */
 import { chmodSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Address } from './environment.ts';
 
@@ -17,6 +17,8 @@ export interface HealthOptions {
   readonly address: Address;
   readonly readiness: () => Readiness | Promise<Readiness>;
   readonly metrics: () => Promise<string>;
+  /** Answers other paths. Returns false for a request that it does not answer. */
+  readonly pages?: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
 }
 
 export interface HealthServer {
@@ -26,7 +28,7 @@ export interface HealthServer {
 }
 
 /** Rejects with the system's error if the address cannot be bound. */
-export async function startHealthServer({ address, readiness, metrics }: HealthOptions): Promise<HealthServer> {
+export async function startHealthServer({ address, readiness, metrics, pages }: HealthOptions): Promise<HealthServer> {
   const answer = async (path: string): Promise<readonly [status: number, type: string, body: string]> => {
     switch (path) {
       case '/healthz':
@@ -42,6 +44,9 @@ export async function startHealthServer({ address, readiness, metrics }: HealthO
     }
   };
   const server = createServer((request, response) => {
+    if (pages?.(request, response)) {
+      return;
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
       return;

@@ -8,10 +8,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newExchange } from '../cloud/exchange.ts';
 import { TokenRenewer } from '../cloud/token-renewer.ts';
+import { consoleHandler } from '../console/api/server.ts';
+import { socketSource } from '../console/api/socket-source.ts';
+import type { OperatorMatch } from '../console/api/viewer.ts';
 import type { KeyFetcher } from '../jwks/key-fetcher.ts';
 import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
-import { type HealthServer, startHealthServer } from '../runtime/health.ts';
+import { type HealthOptions, type HealthServer, startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { ask } from '../runtime/unix-http.ts';
@@ -40,6 +43,8 @@ export interface RunOptions {
   readonly concurrency: number;
   readonly listenAddress: string;
   readonly metricsAddress: Address;
+  /** Who sees the rows of all tenants in the console; undefined: there is no console. */
+  readonly consoleOperators: readonly OperatorMatch[] | undefined;
   /** How long open streams may continue after the signal. */
   readonly drainTimeoutMs: number;
   readonly tallygate: readonly [command: string, ...args: string[]];
@@ -269,6 +274,7 @@ async function startHealth({
   const { metricsAddress } = options;
   const server = startHealthServer({
     address: metricsAddress,
+    pages: consolePages(options, state.quotaSocket),
     async readiness() {
       const [extproc, envoy] = await Promise.all([extprocStatus(state.extprocAdminSocket), processes.admin.isLive()]);
       const ready = !stopping() && envoy && extproc?.ready === true;
@@ -295,6 +301,14 @@ async function startHealth({
       `the metrics address ${where} cannot be bound (${error.code}); choose another by --metrics or TALLYGATE_METRICS_ADDRESS`,
     );
   });
+}
+
+function consolePages({ consoleOperators, log }: RunOptions, quotaSocket: string): HealthOptions['pages'] {
+  if (consoleOperators === undefined) {
+    return undefined;
+  }
+  const onError = (error: unknown) => log.warn({ err: error }, 'console cannot answer');
+  return consoleHandler({ source: socketSource(quotaSocket), operators: consoleOperators, onError });
 }
 
 /**

@@ -70,7 +70,17 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description: 'The address to which the listeners of Gateways bind. `0.0.0.0` opens them to the network.',
     flag: '--address',
   },
-  TALLYGATE_METRICS_ADDRESS: { description: 'The address of `/metrics`, `/healthz` and `/readyz`.', flag: '--metrics' },
+  TALLYGATE_CONSOLE: {
+    description: 'Whether `tallygate run` serves the [console](../guides/console.md): `on` or `off`.',
+  },
+  TALLYGATE_CONSOLE_OPERATORS: {
+    description:
+      'Who sees the rows of all tenants in the [console](../guides/console.md#operators), and may stop requests.',
+  },
+  TALLYGATE_METRICS_ADDRESS: {
+    description: 'The address of the console, `/metrics`, `/healthz` and `/readyz`.',
+    flag: '--metrics',
+  },
   TALLYGATE_CONCURRENCY: { description: 'Worker threads of Envoy.', flag: '--concurrency', fallback: 'one per core' },
   TALLYGATE_DRAIN_TIMEOUT: {
     description: 'Seconds for open streams to end after SIGTERM or Ctrl-C.',

@@ -53,3 +53,38 @@ export function isVisibleBudget({ key, keyNames }: BudgetKey, viewer: Viewer): b
 function isSame(one: string | undefined, other: string | undefined): boolean {
   return one !== undefined && one === other;
 }
+
+/** An operator has all the members. */
+export interface OperatorMatch extends Owner {
+  readonly group?: string;
+}
+
+/** Whether a caller is one of the operators. */
+export function isOperator(caller: Owner & { readonly groups: readonly string[] }, among: readonly OperatorMatch[]) {
+  return among.some(
+    ({ tenant, user, key, group }) =>
+      (tenant === undefined || tenant === caller.tenant) &&
+      (user === undefined || user === caller.user) &&
+      (key === undefined || key === caller.key) &&
+      (group === undefined || caller.groups.includes(group)),
+  );
+}
+
+const memberNames: readonly string[] = ['tenant', 'user', 'key', 'group'];
+
+/**
+ * Reads operators such as `group=platform,tenant=ops&user=ada`, with percent-encoded values.
+ * Returns undefined for another form.
+ */
+export function parseOperators(text: string): readonly OperatorMatch[] | undefined {
+  const operators: OperatorMatch[] = [];
+  for (const entry of text.split(',').filter((each) => each.trim() !== '')) {
+    const members = [...new URLSearchParams(entry.trim())];
+    const isKnown = members.length > 0 && members.every(([name, value]) => memberNames.includes(name) && value !== '');
+    if (!isKnown) {
+      return undefined;
+    }
+    operators.push(Object.fromEntries(members));
+  }
+  return operators;
+}

@@ -1,0 +1,106 @@
+/** Serves a console over HTTP: the page and its API, below `/console/`. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ConsoleApi, type ConsoleApiOptions, type ConsoleRequest } from './api.ts';
+import { type PageFiles, pageFiles } from './page-files.ts';
+import { isLocalRequest } from './same-origin.ts';
+
+const API = '/console/api/';
+
+/** Of a request of the page; a hostile one is no longer. */
+const MAX_BODY_BYTES = 1024;
+
+const headers = {
+  'cache-control': 'no-store',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Returns a function that answers requests of a console, and returns false for all others. */
+export function consoleHandler(
+  options: ConsoleApiOptions,
+): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const api = new ConsoleApi(options);
+  let files: Promise<PageFiles> | undefined;
+  const loaded = () => {
+    files ??= pageFiles();
+    return files;
+  };
+  return (request, response) => {
+    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+    if (path === '/console') {
+      response.writeHead(308, { ...headers, location: '/console/' }).end();
+      return true;
+    }
+    if (!path.startsWith('/console/')) {
+      return false;
+    }
+    const answered = path.startsWith(API)
+      ? answerApi(api, request, response, path.slice(API.length), new URLSearchParams(query))
+      : answerFile(loaded(), request, response, path.slice('/console/'.length));
+    answered.catch((error: unknown) => {
+      options.onError(error);
+      response.destroy();
+    });
+    return true;
+  };
+}
+
+async function answerApi(
+  api: ConsoleApi,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  query: URLSearchParams,
+): Promise<void> {
+  const { method = '', socket } = incoming;
+  const { authorization, 'x-api-key': key } = incoming.headers;
+  const request: ConsoleRequest = {
+    method: method === 'HEAD' ? 'GET' : method,
+    path,
+    query,
+    headers: incoming.headers,
+    isLocal: isLocalRequest(incoming.headers, socket.remoteAddress),
+    credential: {
+      ...(authorization !== undefined && { authorization }),
+      ...(typeof key === 'string' && { 'x-api-key': key }),
+    },
+  };
+  const tooLong = Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES;
+  const { status, body } = tooLong
+    ? { status: 413, body: { error: { message: 'Requests of the console have no body.' } } }
+    : await api.answer(request);
+  incoming.resume();
+  response.writeHead(status, {
+    ...headers,
+    'content-type': 'application/json',
+    ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(tooLong && { connection: 'close' }),
+  });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+async function answerFile(
+  files: Promise<PageFiles>,
+  { method, headers: asked }: IncomingMessage,
+  response: ServerResponse,
+  name: string,
+): Promise<void> {
+  const { contentSecurityPolicy, find } = await files;
+  const file = find(name);
+  if (file === undefined || (method !== 'GET' && method !== 'HEAD')) {
+    const status = file === undefined ? 404 : 405;
+    response.writeHead(status, { ...headers, 'content-type': 'text/plain' }).end('Nothing is here.\n');
+    return;
+  }
+  const zips = /\bgzip\b/.test(String(asked['accept-encoding'] ?? ''));
+  response.writeHead(200, {
+    ...headers,
+    'content-security-policy': contentSecurityPolicy,
+    'content-type': file.type,
+    vary: 'accept-encoding',
+    ...(zips && { 'content-encoding': 'gzip' }),
+  });
+  response.end(zips ? file.zipped : file.bytes);
+}

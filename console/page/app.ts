@@ -1,0 +1,161 @@
+/** The page of the console: signs in where that is needed, and shows the sections. */
+import { type ComponentChildren, h, render } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { Viewer } from '../api/viewer.ts';
+import { BackendsSection } from './backends.ts';
+import { BudgetsSection } from './budgets.ts';
+import { ConsoleError, get, signIn, signOut } from './client.ts';
+import { shownOwner } from './format.ts';
+import { RefreshContext } from './polled.ts';
+import { RefusalsSection } from './refusals.ts';
+import { SpendSection } from './spend.ts';
+import { StreamsSection } from './streams.ts';
+
+interface Me extends Viewer {
+  readonly signedIn: boolean;
+}
+
+type AppState =
+  | { readonly type: 'loading' }
+  | { readonly type: 'signed-out'; readonly message: string }
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'shown'; readonly me: Me };
+
+const RETRY_MS = 3_000;
+
+const sections = [
+  ['spend', 'Spend'],
+  ['budgets', 'Budgets'],
+  ['streams', 'In flight'],
+  ['refusals', 'Refusals'],
+  ['backends', 'Backends'],
+] as const;
+
+function App(): ComponentChildren {
+  const [state, setState] = useState<AppState>({ type: 'loading' });
+  const [isOn, setOn] = useState(true);
+  const load = async () => {
+    try {
+      setState({ type: 'shown', me: await get<Me>('me') });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      setState({ type: error instanceof ConsoleError && error.status === 401 ? 'signed-out' : 'failed', message });
+    }
+  };
+  useEffect(() => void load(), []);
+  useEffect(() => {
+    const timer = state.type === 'failed' ? setTimeout(load, RETRY_MS) : undefined;
+    return () => clearTimeout(timer);
+  }, [state]);
+  const leave = (message: string) => {
+    signOut();
+    setState({ type: 'signed-out', message });
+  };
+  const refreshing = useMemo(() => ({ isOn, onSignedOut: leave }), [isOn]);
+  if (state.type === 'signed-out') {
+    const enter = (credential: string) => {
+      signIn(credential);
+      void load();
+    };
+    return h(SignIn, { message: state.message, onEnter: enter });
+  }
+  if (state.type !== 'shown') {
+    const text = state.type === 'failed' ? state.message : 'Loading …';
+    return h('main', null, h('h1', null, 'Tallygate'), h('p', { role: 'status' }, text));
+  }
+  const { me } = state;
+  return h(
+    RefreshContext.Provider,
+    { value: refreshing },
+    h(PageHeader, { me, isOn, onRefreshing: setOn, onLeave: () => leave('You have signed out.') }),
+    h(
+      'main',
+      null,
+      h(SpendSection, null),
+      h(BudgetsSection, null),
+      h(StreamsSection, { isOperator: me.operator }),
+      h(RefusalsSection, null),
+      h(BackendsSection, null),
+    ),
+  );
+}
+
+function PageHeader(props: {
+  readonly me: Me;
+  readonly isOn: boolean;
+  readonly onRefreshing: (isOn: boolean) => void;
+  readonly onLeave: () => void;
+}): ComponentChildren {
+  const { me, isOn, onRefreshing, onLeave } = props;
+  const who = me.signedIn ? `${shownOwner(me)}${me.operator ? ' (operator)' : ''}` : 'this machine (operator)';
+  return h(
+    'header',
+    null,
+    h('h1', null, 'Tallygate'),
+    h(
+      'nav',
+      { 'aria-label': 'Sections' },
+      h(
+        'ul',
+        null,
+        sections.map(([id, text]) => h('li', null, h('a', { href: `#${id}` }, text))),
+      ),
+    ),
+    h(
+      'div',
+      { class: 'who' },
+      h(
+        'label',
+        null,
+        h('input', {
+          type: 'checkbox',
+          checked: isOn,
+          onChange: (event: Event) => onRefreshing((event.currentTarget as HTMLInputElement).checked),
+        }),
+        'Refresh automatically',
+      ),
+      h('span', null, who),
+      me.signedIn && h('button', { type: 'button', onClick: onLeave }, 'Sign out'),
+    ),
+  );
+}
+
+function SignIn(props: {
+  readonly message: string;
+  readonly onEnter: (credential: string) => void;
+}): ComponentChildren {
+  const { message, onEnter } = props;
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const credential = new FormData(event.currentTarget as HTMLFormElement).get('credential');
+    onEnter(String(credential).trim());
+  };
+  return h(
+    'main',
+    { class: 'sign-in' },
+    h('h1', null, 'Sign in to Tallygate'),
+    h('p', { role: 'status' }, message),
+    h(
+      'form',
+      { onSubmit: submit },
+      h(
+        'label',
+        null,
+        'API key or token',
+        h('input', { type: 'password', name: 'credential', required: true, autocomplete: 'off', spellcheck: false }),
+      ),
+      h('button', { type: 'submit', class: 'primary' }, 'Sign in'),
+    ),
+    h(
+      'p',
+      { class: 'quiet' },
+      'Use what you send to the gateway; tallygate token prints a token. It stays in this tab.',
+    ),
+  );
+}
+
+const root = document.getElementById('app');
+if (root !== null) {
+  root.textContent = '';
+  render(h(App, null), root);
+}

@@ -1,0 +1,35 @@
+/** The last refused requests, with their explanation. */
+import { type ComponentChildren, h } from 'preact';
+import type { Bounded, RefusedRequest } from '../api/source.ts';
+import { shownOwner, shownTime } from './format.ts';
+import { type Column, DataTable, Section } from './parts.ts';
+import { usePolled } from './polled.ts';
+
+const EVERY_MS = 5_000;
+
+const columns: readonly Column<RefusedRequest>[] = [
+  { head: 'time', cell: ({ time }) => shownTime(time) },
+  { head: 'for', cell: (refusal) => shownOwner(refusal) },
+  { head: 'model', cell: ({ model = '–' }) => model },
+  { head: 'status', isNumber: true, cell: ({ status = '–' }) => status },
+  { head: 'reason', cell: ({ reason = '–' }) => reason },
+  { head: 'quota', cell: ({ quota = '–' }) => quota },
+  { head: 'explanation', cell: ({ message = '–' }) => message },
+  { head: 'request id', cell: ({ requestId }) => requestId },
+];
+
+export function RefusalsSection(): ComponentChildren {
+  return h(Section<RefusedRequest>, {
+    id: 'refusals',
+    title: 'Refusals',
+    polled: usePolled<Bounded<RefusedRequest>>('refusals', EVERY_MS),
+    empty: 'The gateway has refused no request since its start.',
+    children: (rows) =>
+      h(DataTable<RefusedRequest>, {
+        caption: 'Refused requests, newest first',
+        rows,
+        columns,
+        keyOf: ({ time, requestId }) => `${time} ${requestId}`,
+      }),
+  });
+}

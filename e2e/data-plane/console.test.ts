@@ -1,0 +1,311 @@
+/**
+ * The console of `tallygate run`: operators and tenants over its API, and the page in Chromium.
+ * What is stopped ends for a real client as its API defines.
+ */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import axe, { type AxeResults } from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import { freePorts } from '../../fixtures/free-ports.ts';
+import { newPage, startChromium, withoutChromium } from './support/chromium.ts';
+import { anthropicClient, mock, openaiClient, say } from './support/clients.ts';
+import { type Gateway, startGateway } from './support/gateway.ts';
+import { type Document, quotaPolicy } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { wordCount } from './support/words.ts';
+import { CLAUDE, MODEL, startWorld, type World } from './support/world.ts';
+
+const RED_KEY = 'tg-red-00000000000000000000';
+const BLUE_KEY = 'tg-blue-0000000000000000000';
+const OPERATOR_KEY = 'tg-ops-00000000000000000000';
+const FIRST_CHART_MS = 60_000;
+const endless = { tokens: 5_000, paceMs: 5 };
+
+/** Screenshots for the guide are written where this names a folder. */
+const pictures = process.env['CONSOLE_PICTURES'];
+
+function keySecret(tenant: string, user: string, apiKey: string, groups = ''): Document {
+  const annotations = { 'tallygate.dev/tenant': tenant, 'tallygate.dev/user': user, 'tallygate.dev/groups': groups };
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: `key-${tenant}`, namespace: 'default', labels: { 'tallygate.dev/api-key': 'true' }, annotations },
+    stringData: { apiKey },
+  };
+}
+
+const policies: readonly Document[] = [
+  keySecret('red', 'ada', RED_KEY),
+  keySecret('blue', 'bob', BLUE_KEY),
+  keySecret('ops', 'eve', OPERATOR_KEY, 'platform'),
+  {
+    apiVersion: 'tallygate.dev/v1alpha1',
+    kind: 'AIAccessPolicy',
+    metadata: { name: 'teams', namespace: 'default' },
+    spec: {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }],
+      authenticate: [
+        {
+          name: 'keys',
+          type: 'APIKey',
+          apiKey: { secretSelector: { matchLabels: { 'tallygate.dev/api-key': 'true' } } },
+        },
+      ],
+      allow: [{ name: 'everyone', principals: [{ authenticated: true }], models: [MODEL, 'claude-*'] }],
+    },
+  },
+  quotaPolicy('per-tenant', 'chat', [
+    {
+      name: 'tokens',
+      limit: { type: 'TotalTokens', amount: 100_000 },
+      window: { type: 'Calendar', calendar: { unit: 'Month', timeZone: 'UTC' } },
+      key: [{ type: 'Tenant' }],
+    },
+  ]),
+];
+
+let world: World;
+before(async () => {
+  const environment = { TALLYGATE_CONSOLE_OPERATORS: 'tenant=ops&group=platform' };
+  world = await startWorld(policies, {}, { environment });
+});
+after(() => world?.stop());
+
+function openai(key: string) {
+  return openaiClient(world.gateway.url, { authorization: `Bearer ${key}` });
+}
+
+interface Rows {
+  readonly rows: readonly Readonly<Record<string, unknown>>[];
+}
+
+async function ask(key: string, call: string, method = 'GET'): Promise<{ status: number; body: Rows }> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const response = await fetch(`${world.gateway.metricsUrl}/console/api/${call}`, { method, headers });
+  return { status: response.status, body: (await response.json()) as Rows };
+}
+
+async function rowsOf(key: string, call: string): Promise<Rows['rows']> {
+  const { status, body } = await ask(key, call);
+  assert.equal(status, 200, JSON.stringify(body));
+  return body.rows;
+}
+
+/** Returns a stream in flight of a model, once some of it has arrived. */
+async function inFlight(model: string): Promise<Readonly<Record<string, unknown>>> {
+  let found: Readonly<Record<string, unknown>> | undefined;
+  await waitFor('stream in flight', async () => {
+    const rows = await rowsOf(OPERATOR_KEY, 'streams');
+    found = rows.find((row) => row['model'] === model && Number(row['outputTokens']) > 20);
+    return found !== undefined;
+  });
+  return found!;
+}
+
+async function stopStream(model: string): Promise<void> {
+  const { id } = await inFlight(model);
+  const { body } = await ask(OPERATOR_KEY, `streams/${id}/stop`, 'POST');
+  assert.deepEqual(body, { outcome: 'stopped' });
+}
+
+describe('the API of the console', () => {
+  it('stops a stream of chat completions, which ends properly and is charged for what arrived', async () => {
+    const request = { model: MODEL, messages: say('Hello'), stream_options: { include_usage: true } };
+    const { record } = await world.gateway.recordOf(async () => {
+      const stream = openai(RED_KEY).chat.completions.stream(request, mock(endless));
+      const [final] = await Promise.all([stream.finalChatCompletion(), stopStream(MODEL)]);
+      const delivered = wordCount(final.choices[0]?.message.content ?? '');
+      assert.equal(final.choices[0]?.finish_reason, 'length');
+      assert.equal(final.usage?.completion_tokens, delivered);
+      assert.ok(delivered > 20 && delivered < endless.tokens, `${delivered}`);
+    });
+    const line = JSON.parse(record.line);
+    assert.deepEqual([line.stoppedBy, line.decision, line.status], ['ops/eve', 'admitted', 200]);
+    const seen = world.provider.seen.at(-1);
+    await waitFor('closed upstream', () => seen?.abortedAtMs !== undefined);
+    assert.ok((seen?.outputTokens ?? 0) - line.tokens.output < 40);
+    assert.match(world.gateway.log(), /"by":"ops\/eve".*operator stopped a request/);
+  });
+
+  it('stops a stream of messages, which ends properly', async () => {
+    const client = anthropicClient(world.gateway.url, { authorization: `Bearer ${RED_KEY}` });
+    const request = { model: CLAUDE, max_tokens: 10_000, messages: say('Hello') };
+    const stream = client.messages.stream(request, mock(endless));
+    const [final] = await Promise.all([stream.finalMessage(), stopStream(CLAUDE)]);
+    assert.equal(final.stop_reason, 'max_tokens');
+  });
+
+  it('shows a tenant nothing of its neighbour, and stops nothing for it', async () => {
+    const blue = openai(BLUE_KEY).chat.completions.stream({ model: MODEL, messages: say('Hello') }, mock(endless));
+    const ended = blue.finalChatCompletion();
+    const { id } = await inFlight(MODEL);
+    await assert.rejects(openai(BLUE_KEY).chat.completions.create({ model: 'gpt-none', messages: say('Hello') }));
+    await waitFor('usage of red', async () => (await rowsOf(RED_KEY, 'usage?by=tenant')).length > 0);
+    for (const [call, ofBlue] of [
+      ['streams', 1],
+      ['refusals', 1],
+      ['budgets', 1],
+    ] as const) {
+      assert.equal((await rowsOf(BLUE_KEY, call)).length, ofBlue, call);
+      assert.doesNotMatch(JSON.stringify(await rowsOf(RED_KEY, call)), /blue|bob/, call);
+    }
+    assert.deepEqual(
+      (await rowsOf(RED_KEY, 'usage?by=tenant,user')).map(({ group }) => group),
+      [{ tenant: 'red', user: 'ada' }],
+    );
+    assert.equal((await ask(RED_KEY, `streams/${id}/stop`, 'POST')).status, 403);
+    assert.equal((await ask('tg-unknown-0000000000000000', 'streams')).status, 401);
+    assert.equal((await ask(OPERATOR_KEY, `streams/${id}/stop`, 'POST')).status, 200);
+    assert.equal((await ended).choices[0]?.finish_reason, 'length');
+  });
+});
+
+async function signedIn(browser: Browser, key: string): Promise<Page> {
+  const page = await newPage(browser);
+  await page.goto(`${world.gateway.metricsUrl}/console/`);
+  await page.getByLabel('API key or token').fill(key);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'Spend' }).waitFor();
+  return page;
+}
+
+/** Returns the problems of accessibility that axe finds. */
+async function violations(page: Page): Promise<readonly string[]> {
+  await page.evaluate(axe.source);
+  const { violations: found } = await page.evaluate<AxeResults>('axe.run()');
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  if (pictures !== undefined) {
+    mkdirSync(pictures, { recursive: true });
+    await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
+  }
+}
+
+describe('the page of the console', { skip: withoutChromium }, () => {
+  let browser: Browser;
+  const foreign: string[] = [];
+  before(async () => {
+    browser = await startChromium();
+  });
+  after(() => browser?.close());
+
+  function watch(page: Page): Page {
+    page.on('console', (message) => message.type() === 'error' && foreign.push(message.text()));
+    page.on('pageerror', (error) => foreign.push(String(error)));
+    return page;
+  }
+
+  it('wants a credential that is valid', async () => {
+    const page = await newPage(browser);
+    await page.goto(`${world.gateway.metricsUrl}/console/`);
+    await page.getByText('The request has no credential').waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.getByLabel('API key or token').fill('wrong');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The credential is not valid').waitFor();
+  });
+
+  it('stops a stream for an operator who asks for it', async () => {
+    const stream = openai(BLUE_KEY).chat.completions.stream({ model: MODEL, messages: say('Hello') }, mock(endless));
+    const ended = stream.finalChatCompletion();
+    await inFlight(MODEL);
+    const page = watch(await signedIn(browser, OPERATOR_KEY));
+    const button = page.getByRole('button', { name: `Stop blue / bob, ${MODEL}` });
+    await button.focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Stop this request?' }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.keyboard.press('Escape');
+    assert.equal(await button.count(), 1);
+    await button.click();
+    await page.getByRole('button', { name: 'Stop the request' }).click();
+    await page.getByText('The request was stopped').waitFor();
+    assert.equal((await ended).choices[0]?.finish_reason, 'length');
+    await button.waitFor({ state: 'detached' });
+  });
+
+  it('shows tenants their own rows, without the means of operators', async () => {
+    const page = watch(await signedIn(browser, RED_KEY));
+    await page.getByRole('region', { name: 'Table: Budgets' }).getByText('Tenant red').waitFor();
+    const text = (await page.locator('body').textContent()) ?? '';
+    assert.doesNotMatch(text, /blue|bob/);
+    assert.match(text, /red \/ ada/);
+    assert.equal(await page.getByRole('button', { name: /^Stop/ }).count(), 0);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('API key or token').waitFor();
+    assert.equal(await page.evaluate('sessionStorage.length'), 0);
+  });
+
+  it('is accessible in light and in dark mode', async () => {
+    const page = watch(await signedIn(browser, OPERATOR_KEY));
+    await page.getByRole('combobox', { name: 'By' }).selectOption('tenant');
+    await page.getByRole('img', { name: /^Chart: / }).waitFor();
+    await page.getByText('Tokens by tenant and hour, as a table').click();
+    await page.getByRole('region', { name: 'Table: Tokens by tenant and hour' }).waitFor();
+    for (const [colorScheme, expected] of [
+      ['light', 'rgb(246, 247, 248)'],
+      ['dark', 'rgb(20, 24, 27)'],
+    ] as const) {
+      await page.emulateMedia({ colorScheme });
+      assert.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), expected);
+      assert.deepEqual(await violations(page), []);
+      assert.ok(await page.evaluate(hasBar), `no bar in the colors of the ${colorScheme} mode`);
+      await picture(page, `console-${colorScheme}`);
+    }
+  });
+
+  it('says so while the gateway is away, and goes on when it is back', async () => {
+    const page = await signedIn(browser, OPERATOR_KEY);
+    const streams = page.getByRole('region', { name: 'Requests in flight', exact: true });
+    await page.context().setOffline(true);
+    await streams.getByText('The gateway cannot be reached').waitFor();
+    await page.context().setOffline(false);
+    await streams.getByText('The gateway cannot be reached').waitFor({ state: 'detached' });
+  });
+
+  it('needs nothing from elsewhere and reports no error', () => {
+    assert.deepEqual(foreign, []);
+  });
+
+  it('shows the first chart within a minute of the first start', async () => {
+    const [port = 0] = await freePorts(1);
+    const example = readFileSync(path.join(import.meta.dirname, '../../examples/quickstart.yaml'), 'utf8');
+    const startedAtMs = performance.now();
+    const gateway: Gateway = await startGateway([], { yaml: example.replace('8080', String(port)), port });
+    try {
+      const client = openaiClient(gateway.url);
+      await client.chat.completions.create({ model: 'tallygate/echo', messages: say('How much does this cost?') });
+      const page = watch(await newPage(browser));
+      await page.goto(`${gateway.metricsUrl}/console/`);
+      await page.getByText('this machine (operator)').waitFor();
+      await page.getByRole('img', { name: /^Chart: Tokens by model/ }).waitFor();
+      await page.getByRole('region', { name: 'Table: Tokens by model' }).getByText('tallygate/echo').waitFor();
+      assert.ok(await page.evaluate(hasBar), 'the chart has no bar');
+      const tookMs = performance.now() - startedAtMs;
+      assert.ok(tookMs < FIRST_CHART_MS, `${tookMs} ms`);
+      await picture(page, 'console-first-chart');
+    } finally {
+      await gateway.stop();
+    }
+  });
+});
+
+/** Runs in the page: whether the chart has a pixel in the color of the first series. */
+const hasBar = `(() => {
+  const probe = document.body.appendChild(document.createElement('span'));
+  probe.style.color = 'var(--series-1)';
+  const wanted = getComputedStyle(probe).color.match(/\\d+/g).slice(0, 3).join();
+  probe.remove();
+  const canvas = document.querySelector('.chart canvas');
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 0; at < data.length; at += 4) {
+    if (data.subarray(at, at + 3).join() === wanted) {
+      return true;
+    }
+  }
+  return false;
+})()`;
