@@ -20,6 +20,7 @@ import { RefusedRequests } from './refused-requests.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'console-calls-'));
 const socket = join(folder, 'quota.sock');
+const plainSocket = join(folder, 'plain.sock');
 const journal = join(folder, 'journal.db');
 const log = createLog({ level: 'silent', keys: { process: 'extproc' } });
 const perTenant = { ...quota('TotalTokens', 1000), key: [{ type: 'Tenant' }, { type: 'User' }] as const };
@@ -29,6 +30,7 @@ const stops: string[] = [];
 const warned: object[] = [];
 let opened: ReturnType<typeof openQuotaStore>;
 let server: QuotaServer;
+let plainServer: QuotaServer;
 
 const operator: Viewer = { operator: true };
 const red: Viewer = { operator: false, tenant: 'red', user: 'ada' };
@@ -103,26 +105,29 @@ before(async () => {
     requests: () => requests,
     identify: async () => ({ caller: undefined }),
   };
-  const gateway = { service, refused, log: { ...log, warn: (keys: object) => warned.push(keys) } };
+  const gateway = { service, refused, plainErrors: false, log: { ...log, warn: (keys: object) => warned.push(keys) } };
   const console = new ConsoleCalls(gateway);
   server = await startQuotaServer(socket, { ...opened, refused, console }, log);
+  const plain = new ConsoleCalls({ ...gateway, plainErrors: true });
+  plainServer = await startQuotaServer(plainSocket, { ...opened, refused, console: plain }, log);
 });
 after(async () => {
   await server.close();
+  await plainServer.close();
   opened.store.close();
   await opened.usage?.close(10_000);
   rmSync(folder, { recursive: true });
 });
 
-async function seen(viewer: Viewer) {
+async function seen(viewer: Viewer, from = source) {
   const span = { sinceMs: Date.now() - 3_600_000, untilMs: Date.now() + 3_600_000 };
-  const usage = await source.usage({ by: ['tenant', 'day'], ...span }, viewer);
+  const usage = await from.usage({ by: ['tenant', 'day'], ...span }, viewer);
   return {
     usage: usage.rows.map(({ group, requests }) => [group.tenant, group.day, requests]),
-    budgets: (await source.budgets(viewer)).rows.map(({ key }) => key.join()),
-    streams: (await source.streams(viewer)).rows.map(({ requestId }) => requestId),
-    refusals: (await source.refusals(viewer)).rows.map(({ requestId }) => requestId),
-    backends: (await source.backends(viewer)).rows.map(({ backend, rests }) => `${backend} ${rests.length}`),
+    budgets: (await from.budgets(viewer)).rows.map(({ key }) => key.join()),
+    streams: (await from.streams(viewer)).rows.map(({ requestId }) => requestId),
+    refusals: (await from.refusals(viewer)).rows.map(({ requestId }) => requestId),
+    backends: (await from.backends(viewer)).rows.map(({ backend, rests }) => `${backend} ${rests.length}`),
   };
 }
 
@@ -194,4 +199,18 @@ test('a stop ends the request, once, and the log says who did it', async () => {
   assert.equal(await source.stop('first', 'eve'), 'unknown');
   const request = { requestId: 'first', model: 'small', route: 'default/chat', tenant: 'red', user: 'ada' };
   assert.deepEqual(warned, [{ by: 'eve', outcome: 'stopped', ...request }]);
+});
+
+test('callers learn nothing of the configuration where errors are plain', async () => {
+  const plain = socketSource(plainSocket);
+  const text = JSON.stringify([
+    await seen(red, plain),
+    await plain.usage({ by: ['route', 'backend', 'served'], sinceMs: 0, untilMs: Date.now() + 1 }, red),
+    await plain.budgets(red),
+    await plain.streams(red),
+    await plain.refusals(red),
+  ]);
+  assert.doesNotMatch(text, /default\/|gpt"|may not use this model/);
+  assert.match(text, /The caller is not allowed to use this model/);
+  assert.match(JSON.stringify(await plain.budgets(operator)), /"quota":"default/);
 });

@@ -16,10 +16,14 @@ import { ownerOf, type RefusedRequests } from './refused-requests.ts';
 export interface ConsoleGateway {
   readonly service: Pick<Extproc, 'store' | 'usage' | 'health' | 'requests' | 'identify'>;
   readonly refused: RefusedRequests;
+  /** Whether callers must not learn what the operator has configured. */
+  readonly plainErrors: boolean;
   readonly log: Log;
 }
 
 const MAX_USAGE_ROWS = 2_000;
+/** Groups whose names the operator has chosen. */
+const configuredGroups: readonly UsageGroup[] = ['served', 'route', 'backend'];
 const MAX_BUDGETS = 500;
 /** How far back the requests of a tenant tell which backends concern it. */
 const BACKENDS_SINCE_MS = 24 * 3_600_000;
@@ -35,21 +39,22 @@ export class ConsoleCalls {
 
   /** Returns the answer to `GET /console/streams` and so on; undefined: there is no such call. */
   async answer(call: string, query: URLSearchParams, headers: IncomingHttpHeaders): Promise<object | undefined> {
-    const { service, refused } = this.#gateway;
+    const { service, refused, plainErrors } = this.#gateway;
     const viewer = viewerOf(query);
+    const plain = plainErrors && !viewer.operator;
     switch (call) {
       case 'GET /console/identify':
         return await identification(service, headers);
       case 'GET /console/usage':
-        return await usageOf(service.usage, query, viewer);
+        return await usageOf(service.usage, query, viewer, plain);
       case 'GET /console/budgets':
-        return await budgetsOf(service, viewer);
+        return plain ? plainBudgets(await budgetsOf(service, viewer)) : await budgetsOf(service, viewer);
       case 'GET /console/streams':
-        return await this.#live.list(viewer);
+        return await this.#live.list(viewer, plain);
       case 'GET /console/refusals':
-        return refused.list(viewer);
+        return refused.list(viewer, plain);
       case 'GET /console/backends':
-        return await backendsOf(service, viewer);
+        return plain ? { rows: [], total: 0 } : await backendsOf(service, viewer);
       case 'POST /console/stop':
         return { outcome: this.#stop(query.get('id') ?? '', query.get('by') ?? '') };
       default:
@@ -98,12 +103,16 @@ async function usageOf(
   usage: UsageArchive | undefined,
   query: URLSearchParams,
   viewer: Viewer,
+  plain = false,
 ): Promise<Bounded<UsageSums>> {
   const only = ownUsage(viewer);
   if (usage === undefined || only === undefined) {
     return { rows: [], total: 0 };
   }
-  const by = query.getAll('by').filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name));
+  const by = query
+    .getAll('by')
+    .filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name))
+    .filter((name) => !plain || !configuredGroups.includes(name));
   const times = { sinceMs: Number(query.get('since')), untilMs: Number(query.get('until')) };
   const rows = await usage.report({ by, ...times, only });
   return { rows: rows.slice(0, MAX_USAGE_ROWS), total: rows.length };
@@ -127,6 +136,11 @@ function ownUsage({ operator, tenant, user, key }: Viewer): Readonly<Partial<Rec
     return { tenant: '', user };
   }
   return key ? { tenant: '', key } : undefined;
+}
+
+/** Leaves out the names of quotas. */
+function plainBudgets({ rows, total }: Bounded<BudgetRow>): Bounded<BudgetRow> {
+  return { rows: rows.map((row) => ({ ...row, quota: '' })), total };
 }
 
 async function budgetsOf({ store }: Pick<Extproc, 'store'>, viewer: Viewer): Promise<Bounded<BudgetRow>> {

@@ -159,7 +159,7 @@ async function start(
     metrics: async () => (await telemetry).prometheusText(),
   });
   const { store, usage: records, audit } = service;
-  const console = new ConsoleCalls({ service, refused, log });
+  const console = new ConsoleCalls({ service, refused, plainErrors: settings.TALLYGATE_ERROR_DETAIL === 'plain', log });
   const quotaServer = await openQuotaServer(flags, { store, usage: records, audit, refused, console }, log);
   // Now, because the process may be killed without a shutdown.
   telemetry.then(

@@ -26,8 +26,11 @@ export class LiveRequests {
     this.#requests = requests;
   }
 
-  /** Returns the oldest requests that the viewer may see. */
-  async list(viewer: Viewer): Promise<Bounded<LiveStream>> {
+  /**
+   * Returns the oldest requests that the viewer may see; `plain`: without the names of routes and
+   * backends.
+   */
+  async list(viewer: Viewer, plain: boolean): Promise<Bounded<LiveStream>> {
     const visible = this.#requests()
       .flatMap((request) => {
         const facts = request.facts();
@@ -38,7 +41,9 @@ export class LiveRequests {
     for (const { request } of visible.slice(0, MAX_LISTED)) {
       const record = request.soFar();
       if (record !== undefined) {
-        rows.push(liveStream(this.#idOf(request), record, request.heldTokens));
+        const { route: _, backend: __, ...named } = record;
+        const shown = plain ? { ...named, route: undefined, backend: undefined } : record;
+        rows.push(liveStream(this.#idOf(request), shown, request.heldTokens));
       }
       if (rows.length % REQUESTS_PER_TURN === 0) {
         await turn();

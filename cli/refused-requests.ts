@@ -5,6 +5,7 @@
 import type { Bounded, RefusedRequest } from '../console/api/source.ts';
 import { isVisible, type Owner, type Viewer } from '../console/api/viewer.ts';
 import type { Caller } from '../extproc/caller.ts';
+import { withPlainMessage } from '../extproc/errors.ts';
 import type { RequestRecord } from '../extproc/record.ts';
 
 /** About 1 MB. */
@@ -33,10 +34,14 @@ export class RefusedRequests {
       .map(explained);
   }
 
-  /** Returns the newest ones that the viewer may see. */
-  list(viewer: Viewer): Bounded<RefusedRequest> {
+  /**
+   * Returns the newest ones that the viewer may see; `plain`: with nothing of what the operator has
+   * configured.
+   */
+  list(viewer: Viewer, plain: boolean): Bounded<RefusedRequest> {
     const visible = this.#newestFirst().filter(({ access }) => isVisible(ownerOf(access?.caller), viewer));
-    return { rows: visible.slice(0, MAX_LISTED).map(explained), total: visible.length };
+    const rows = visible.slice(0, MAX_LISTED).map(plain ? plainlyExplained : explained);
+    return { rows, total: visible.length };
   }
 
   #newestFirst(): readonly RequestRecord[] {
@@ -51,6 +56,12 @@ export function ownerOf({ tenant, user, apiKey }: Partial<Caller> = {}): Owner {
     ...(user !== undefined && { user }),
     ...(apiKey !== undefined && { key: apiKey }),
   };
+}
+
+function plainlyExplained(record: RequestRecord): RefusedRequest {
+  const { route: _, quota: __, limits: ___, ...others } = explained(record);
+  const { failure } = record;
+  return { ...others, ...(failure !== undefined && { message: withPlainMessage(failure).message }) };
 }
 
 function explained(record: RequestRecord): RefusedRequest {

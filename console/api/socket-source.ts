@@ -13,12 +13,20 @@ import type {
   RefusedRequest,
   StopOutcome,
 } from './source.ts';
+import { Turns } from './turns.ts';
 import type { Viewer } from './viewer.ts';
 
 const DEADLINE_MS = 10_000;
 
+/** The quota socket has eight connections, and commands need some of them. */
+const quickTurns = { atOnce: 3, rests: 0, maxWaiting: 256 } as const;
+/** What reads all budgets or hours of usage takes a quarter of a processor at most. */
+const reportTurns = { atOnce: 1, rests: 3, maxWaiting: 64 } as const;
+
 /** Calls reject where no gateway answers. */
 export function socketSource(socketPath: string): ConsoleSource {
+  const quick = new Turns(quickTurns);
+  const reports = new Turns(reportTurns);
   const call = async <Answer>(
     method: 'GET' | 'POST',
     path: string,
@@ -31,10 +39,11 @@ export function socketSource(socketPath: string): ConsoleSource {
     }
     return JSON.parse(body) as Answer;
   };
-  const rows = <Row>(path: string, viewer: Viewer) => call<Bounded<Row>>('GET', path, viewerQuery(viewer));
+  const rows = <Row>(path: string, viewer: Viewer, turns = quick) =>
+    turns.run(() => call<Bounded<Row>>('GET', path, viewerQuery(viewer)));
   return {
     identify: (credential: CredentialHeaders) =>
-      call<Identification>('GET', 'identify', new URLSearchParams(), { ...credential }),
+      quick.run(() => call<Identification>('GET', 'identify', new URLSearchParams(), { ...credential })),
     usage({ by, sinceMs, untilMs }: ConsoleUsageQuery, viewer: Viewer) {
       const query = viewerQuery(viewer);
       query.append('since', String(sinceMs));
@@ -42,13 +51,13 @@ export function socketSource(socketPath: string): ConsoleSource {
       for (const name of by) {
         query.append('by', name);
       }
-      return call<Bounded<UsageSums>>('GET', 'usage', query);
+      return reports.run(() => call<Bounded<UsageSums>>('GET', 'usage', query));
     },
-    budgets: (viewer) => rows<BudgetRow>('budgets', viewer),
+    budgets: (viewer) => rows<BudgetRow>('budgets', viewer, reports),
     streams: (viewer) => rows<LiveStream>('streams', viewer),
     async stop(id, by) {
       const query = new URLSearchParams({ id, by });
-      return (await call<{ readonly outcome: StopOutcome }>('POST', 'stop', query)).outcome;
+      return (await quick.run(() => call<{ readonly outcome: StopOutcome }>('POST', 'stop', query))).outcome;
     },
     refusals: (viewer) => rows<RefusedRequest>('refusals', viewer),
     backends: (viewer) => rows<BackendState>('backends', viewer),

@@ -8,7 +8,7 @@ import { usePolled } from './polled.ts';
 const EVERY_MS = 5_000;
 
 const columns: readonly Column<BudgetRow>[] = [
-  { head: 'quota', cell: ({ quota }) => quota },
+  { head: 'quota', cell: ({ quota }) => quota || '–' },
   {
     head: 'of',
     cell: ({ key, keyNames }) => key.map((value, nth) => `${keyNames[nth] ?? 'key'} ${value}`).join(', ') || '–',
@@ -53,11 +53,13 @@ function usedMeter({ quota, spent, held, limit }: BudgetRow): ComponentChildren 
   return h('span', null, meter, ` ${percent} %`);
 }
 
-function forecast({ spent, limit, exhaustedAt }: BudgetRow): ComponentChildren {
+function forecast({ spent, limit, exhaustedAt, resetAt }: BudgetRow): ComponentChildren {
   if (Number(spent) >= Number(limit)) {
     return h('span', { class: 'late' }, 'spent');
   }
   return exhaustedAt === undefined
-    ? 'lasts'
+    ? resetAt === undefined
+      ? '–'
+      : 'lasts'
     : h('span', { class: 'late' }, `at this rate spent on ${shownMinute(exhaustedAt)}`);
 }

@@ -9,13 +9,12 @@ import { Choice, DataTable, Section } from './parts.ts';
 import { usePolled } from './polled.ts';
 import { type Measure, measuresOf, type Spend, type SpendSeries, spendOf } from './spend-series.ts';
 
-const EVERY_MS = 10_000;
 const HOUR_MS = 3_600_000;
 
 const spans = {
-  '24': { text: '24 hours', step: 'hour' },
-  '168': { text: '7 days', step: 'day' },
-  '720': { text: '30 days', step: 'day' },
+  '24': { text: '24 hours', step: 'hour', everyMs: 10_000 },
+  '168': { text: '7 days', step: 'day', everyMs: 60_000 },
+  '720': { text: '30 days', step: 'day', everyMs: 300_000 },
 } as const;
 type SpanHours = keyof typeof spans;
 
@@ -32,12 +31,12 @@ export function SpendSection(): ComponentChildren {
   const [hours, setHours] = useState<SpanHours>('24');
   const [group, setGroup] = useState<UsageGroup>('model');
   const [chosen, setMeasure] = useState<Measure>();
-  const { step } = spans[hours];
+  const { step, everyMs } = spans[hours];
   // Whole hours, so that the query stays the same for a while.
   const untilMs = Math.ceil(Date.now() / HOUR_MS) * HOUR_MS;
   const sinceMs = untilMs - Number(hours) * HOUR_MS;
   const times = `since=${new Date(sinceMs).toISOString()}&until=${new Date(untilMs).toISOString()}`;
-  const polled = usePolled<Bounded<UsageSums>>(`usage?by=${step},${group}&${times}`, EVERY_MS);
+  const polled = usePolled<Bounded<UsageSums>>(`usage?by=${step},${group}&${times}`, everyMs);
   const rows = polled.answer?.rows ?? [];
   const measures = measuresOf(rows);
   const measure = chosen !== undefined && measures.includes(chosen) ? chosen : measures[0]!;
