@@ -63,14 +63,18 @@ const descriptions: Readonly<Record<BuiltinDetectorName, DetectorDescription>> =
 };
 
 export function detectorsPage(results: string): string {
-  const figures = [figuresOf(results, 'presidio-evaluator'), figuresOf(results, 'Faker')];
+  const figures = [
+    figuresOf(results, 'presidio-evaluator'),
+    figuresOf(results, 'Faker'),
+    new Map([...figuresOf(results, 'validators'), ...figuresOf(results, 'CredSweeper')]),
+  ];
   return page(
     notice('tools/detectors-page.ts and bench/results/guardrails.md'),
     '# Detectors',
     'What `Builtin` finds. Names and addresses of people are not among them: use `Presidio` or a webhook. A value counts also with invisible characters in it, in compatibility forms, digits of other scripts and look-alike letters, with HTML entities, backslashes and percent-encoding. [Guardrails](../guides/guardrails.md) says how to use them.',
-    'The figures are recall / precision as [measured](../../bench/results/guardrails.md) on public data sets; – where a set has no such values.',
+    'The figures are recall / precision as [measured](../../bench/results/guardrails.md) on public data sets; – where a set has no such values. Secrets of the last column are credentials in 99 formats of CredSweeper’s rules.',
     table(
-      ['type', 'a value', 'how it is known', 'presidio-evaluator', 'Faker'],
+      ['type', 'a value', 'how it is known', 'presidio-evaluator', 'Faker', 'validators'],
       builtinDetectorNames.map((name) =>
         row(
           `\`${name}\``,

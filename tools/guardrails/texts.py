@@ -12,7 +12,9 @@ import re
 import sys
 from pathlib import Path
 
+from credentials import credentials
 from faker import Faker
+from validated import values_by_type
 
 packages = Path(sys.argv[1])
 PROMPTS = 10_000
@@ -84,8 +86,8 @@ def presidio_texts():
             write("presidio-evaluator", *fill(template.replace("\\n", "\n"), value_of, types.get))
 
 
-# Faker's Aadhaar numbers lack the check digit and its National Insurance numbers a valid prefix.
-# For each type, the locales, Faker's method and the word that people put before such a value.
+# Faker's Aadhaar numbers lack the check digit and its National Insurance numbers a valid prefix:
+# validated.py has those. For each type, the locales, Faker's method and the word that people put before such a value.
 FAKER_TYPES = [
     ("CreditCard", ["en_US"], "credit_card_number", "card"),
     ("IBAN", ["de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "de_AT", "en_GB"], "iban", "account"),
@@ -101,6 +103,7 @@ FAKER_TYPES = [
     ("IPAddress", ["en_US"], "ipv4", "address"),
     ("IPAddress", ["en_US"], "ipv6", "address"),
     ("MACAddress", ["en_US"], "mac_address", "interface"),
+    ("Secret", ["en_US"], "password", "password"),
 ]
 
 
@@ -113,6 +116,22 @@ def faker_texts():
                 template = f"{fake.sentence()} {word}: {{{{value}}}}. {fake.sentence()}"
                 value = getattr(fake, method)()
                 write("Faker", *fill(template, lambda _: value, lambda _: kind))
+
+
+def validated_texts():
+    fake = Faker("en_US")
+    fake.seed_instance(3)
+    for kind, word, value in values_by_type(packages):
+        template = f"{fake.sentence()} {word}: {{{{value}}}}. {fake.sentence()}"
+        write("validators", *fill(template, lambda _: value, lambda _: kind))
+
+
+def credential_texts():
+    fake = Faker("en_US")
+    fake.seed_instance(4)
+    for rule, value in credentials(packages):
+        text, values = fill(f"{fake.sentence()} {{{{value}}}}\n{fake.sentence()}", lambda _: value, lambda _: "Secret")
+        write("CredSweeper", text, values, category=rule)
 
 
 def injection_texts():
@@ -142,5 +161,7 @@ def prompts():
 
 presidio_texts()
 faker_texts()
+validated_texts()
+credential_texts()
 injection_texts()
 prompts()

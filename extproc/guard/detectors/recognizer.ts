@@ -12,6 +12,11 @@ export interface Recognizer {
   readonly type: string;
   /** The characters to look at; `0` stands for the first digit of a number. */
   readonly anchors: string;
+  /**
+   * Returns whether a character is an anchor after the code `before`; absent: always. Asked when a
+   * detector is made, not for each text.
+   */
+  canFollow?(before: number, anchor: number): boolean;
   /** How many characters before its anchor a match may begin, at most CONTEXT_LENGTH. */
   readonly reach: number;
   /** How many characters after its anchor a match may begin; absent: none. */

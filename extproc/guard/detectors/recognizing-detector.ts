@@ -1,3 +1,4 @@
+import { OTHER } from './character-folds.ts';
 import { isDigit } from './characters.ts';
 import { CONTEXT_LENGTH, type Detector, type Finding } from './detector.ts';
 import { FoldedText } from './folded-text.ts';
@@ -5,6 +6,14 @@ import type { Match, Recognizer } from './recognizer.ts';
 
 /** How far before `from` a match may begin to be folded with the same text as the last call. */
 const REUSE_UNITS = 64 * 1024;
+
+const ASCII = 128;
+/** Codes before an anchor are ASCII, LETTER or OTHER. */
+const PAIRS = (OTHER + 1) * ASCII;
+
+function pairOf(before: number, anchor: number): number {
+  return before * ASCII + anchor;
+}
 
 /** The text of the last call: a detector is called twice for each window of a stream. */
 const folded = new FoldedText();
@@ -16,9 +25,12 @@ const found: Match = { start: 0, end: 0, score: 0 };
 /** Finds what any of its recognizers recognizes, in one pass over the anchors in the text. */
 export class RecognizingDetector implements Detector {
   readonly #recognizers: readonly Recognizer[];
-  /** For each code, 1 + the index of its list in `#lists`; 0 if no recognizer looks at it. */
-  readonly #listOf = new Uint8Array(256);
-  readonly #lists: (readonly Recognizer[])[] = [];
+  /** For each code, 1 if some recognizer looks at it. */
+  readonly #isAnchor = new Uint8Array(256);
+  /** For each pair of a code and an anchor, the index of their list in `#lists`. */
+  readonly #listAt = new Uint8Array(PAIRS);
+  /** The first one is empty. */
+  readonly #lists: (readonly Recognizer[])[] = [[]];
   readonly #reach: number;
   readonly #lead: number;
 
@@ -27,14 +39,22 @@ export class RecognizingDetector implements Detector {
     this.#recognizers = recognizers;
     this.#reach = Math.max(0, ...recognizers.map(({ reach }) => reach));
     this.#lead = Math.max(0, ...recognizers.map(({ lead = 0 }) => lead));
-    for (let code = 0; code < 128; code += 1) {
-      const character = isDigit(code) ? '0' : String.fromCharCode(code);
-      const list = recognizers.filter(({ anchors }) => anchors.includes(character));
-      if (list.length > 0) {
-        this.#lists.push(list);
-        this.#listOf[code] = this.#lists.length;
+    for (let anchor = 0; anchor < ASCII; anchor += 1) {
+      const character = isDigit(anchor) ? '0' : String.fromCharCode(anchor);
+      const own = recognizers.filter(({ anchors }) => anchors.includes(character));
+      for (let before = 0; before <= OTHER && own.length > 0; before += 1) {
+        this.#addList(before, anchor, own);
       }
     }
+  }
+
+  #addList(before: number, anchor: number, recognizers: readonly Recognizer[]): void {
+    const list = recognizers.filter(({ canFollow }) => canFollow?.(before, anchor) ?? true);
+    const isSame = (other: readonly Recognizer[]) =>
+      other.length === list.length && other.every((recognizer, index) => recognizer === list[index]);
+    const known = this.#lists.findIndex(isSame);
+    this.#listAt[pairOf(before, anchor)] = known >= 0 ? known : this.#lists.push(list) - 1;
+    this.#isAnchor[anchor]! |= list.length > 0 ? 1 : 0;
   }
 
   find(text: string, from: number, to: number, out: Finding[]): void {
@@ -44,7 +64,7 @@ export class RecognizingDetector implements Detector {
     const known = out.length;
     const before = Math.max(-1, first - 1 - this.#lead);
     for (let anchor = this.#nextAnchor(before, last); anchor >= 0; anchor = this.#nextAnchor(anchor, last)) {
-      for (const { type, recognize } of this.#lists[this.#listOf[folded.codes[anchor]!]! - 1]!) {
+      for (const { type, recognize } of this.#listFor(anchor)) {
         if (recognize(folded, anchor, found) && found.start >= first && found.start < last) {
           const { start, end, score } = found;
           out.push({ type, start: folded.startOf(start), end: folded.endOf(end - 1), score });
@@ -64,7 +84,7 @@ export class RecognizingDetector implements Detector {
       open = Math.min(open, recognizer.openTail?.(folded) ?? open);
     }
     for (let anchor = this.#nextAnchor(-1, open); anchor >= 0; anchor = this.#nextAnchor(anchor, open)) {
-      for (const { recognize } of this.#lists[this.#listOf[folded.codes[anchor]!]! - 1]!) {
+      for (const { recognize } of this.#listFor(anchor)) {
         folded.touchedEnd = false;
         found.start = anchor;
         recognize(folded, anchor, found);
@@ -76,10 +96,14 @@ export class RecognizingDetector implements Detector {
     return folded.startOf(open);
   }
 
+  #listFor(anchor: number): readonly Recognizer[] {
+    return this.#lists[this.#listAt[pairOf(folded.at(anchor - 1), folded.codes[anchor]!)]!]!;
+  }
+
   /** Returns the next anchor of a match that may begin before `last`; -1 if there is none. */
   #nextAnchor(after: number, last: number): number {
     const limit = last + this.#reach;
-    const listOf = this.#listOf;
+    const isAnchor = this.#isAnchor;
     let { codes, length } = folded;
     let index = after + 1;
     let inNumber = after >= 0 ? isDigit(codes[after]!) : isDigit(folded.at(index - 1));
@@ -92,7 +116,7 @@ export class RecognizingDetector implements Detector {
       }
       const code = codes[index]!;
       const digit = code <= 0x39 && code >= 0x30;
-      if (listOf[code] !== 0 && !(digit && inNumber)) {
+      if (isAnchor[code] !== 0 && !(digit && inNumber) && this.#listAt[pairOf(folded.at(index - 1), code)] !== 0) {
         return index;
       }
       inNumber = digit;

@@ -3,70 +3,42 @@ import { codeTable, isAlpha, isAlphanumeric, isDigit } from '../characters.ts';
 import { END, type FoldedText } from '../folded-text.ts';
 import type { Match, Recognizer } from '../recognizer.ts';
 import { hasWordBefore } from './context.ts';
+import { type KeyFormat, keyFormats } from './key-formats.ts';
+import { markedKey } from './marked-keys.ts';
 
-interface KeyFormat {
-  /** What keys begin with; the last character is the anchor. */
-  readonly prefix: string;
-  /** The characters that follow, and how many. */
-  readonly characters: RegExp;
-  readonly least: number;
-  readonly most: number;
+interface KnownKey extends KeyFormat {
+  readonly table: Uint8Array;
 }
 
-const WORD = /[\w-]/;
-const ALPHANUMERIC = /[a-z\d]/i;
+/** The formats by the last two characters of their prefix; of those, the longer prefixes first. */
+const formatsAt = new Map<number, KnownKey[]>();
+for (const format of keyFormats.toSorted((a, b) => b.prefix.length - a.prefix.length)) {
+  const { prefix } = format;
+  const ending = endingOf(prefix.charCodeAt(prefix.length - 2), prefix.charCodeAt(prefix.length - 1));
+  formatsAt.set(ending, [...(formatsAt.get(ending) ?? []), { ...format, table: codeTable(format.characters) }]);
+}
+/** Beginnings of prefixes, with which a text may end. */
+const beginnings = new Set(keyFormats.flatMap(({ prefix }) => [...prefix].map((_, end) => prefix.slice(0, end))));
+const longestPrefix = Math.max(...keyFormats.map(({ prefix }) => prefix.length));
 
-/** The documented prefixes of keys. The anchors are characters that are rare in prose. */
-const formats: readonly KeyFormat[] = [
-  { prefix: 'sk-', characters: WORD, least: 20, most: 250 }, // OpenAI, Anthropic, DeepSeek, OpenRouter
-  { prefix: 'gsk_', characters: ALPHANUMERIC, least: 30, most: 80 }, // Groq
-  { prefix: 'xai-', characters: ALPHANUMERIC, least: 40, most: 120 },
-  { prefix: 'hf_', characters: ALPHANUMERIC, least: 30, most: 60 }, // Hugging Face
-  { prefix: 'AIz', characters: WORD, least: 36, most: 36 }, // Google: `AIza` and 35 more
-  { prefix: 'AK', characters: /[A-Z\d]/, least: 18, most: 18 }, // AWS: `AKIA` and 16 more
-  { prefix: 'ASIA', characters: /[A-Z\d]/, least: 16, most: 16 },
-  { prefix: 'ghp_', characters: ALPHANUMERIC, least: 36, most: 255 }, // GitHub
-  { prefix: 'gho_', characters: ALPHANUMERIC, least: 36, most: 255 },
-  { prefix: 'ghu_', characters: ALPHANUMERIC, least: 36, most: 255 },
-  { prefix: 'ghs_', characters: ALPHANUMERIC, least: 36, most: 255 },
-  { prefix: 'ghr_', characters: ALPHANUMERIC, least: 36, most: 255 },
-  { prefix: 'github_pat_', characters: /\w/, least: 60, most: 255 },
-  { prefix: 'glpat-', characters: WORD, least: 20, most: 60 }, // GitLab
-  { prefix: 'npm_', characters: ALPHANUMERIC, least: 36, most: 36 },
-  { prefix: 'pypi-', characters: WORD, least: 80, most: 250 },
-  { prefix: 'xoxb-', characters: WORD, least: 20, most: 250 }, // Slack
-  { prefix: 'xoxp-', characters: WORD, least: 20, most: 250 },
-  { prefix: 'xoxa-', characters: WORD, least: 20, most: 250 },
-  { prefix: 'xapp-', characters: WORD, least: 20, most: 250 },
-  { prefix: 'sk_live_', characters: ALPHANUMERIC, least: 16, most: 120 }, // Stripe
-  { prefix: 'sk_test_', characters: ALPHANUMERIC, least: 16, most: 120 },
-  { prefix: 'rk_live_', characters: ALPHANUMERIC, least: 16, most: 120 },
-  { prefix: 'whsec_', characters: /[a-z\d+/=]/i, least: 24, most: 120 },
-  { prefix: 'SG.', characters: /[\w.-]/, least: 60, most: 70 }, // SendGrid
-  { prefix: 'tg_', characters: ALPHANUMERIC, least: 32, most: 120 },
-];
+function endingOf(before: number, last: number): number {
+  return (before << 8) | last;
+}
 
-const longestPrefix = Math.max(...formats.map(({ prefix }) => prefix.length));
-const anchors = [...new Set(formats.map(({ prefix }) => prefix.at(-1)!))].join('');
-/** The formats by the code of their anchor. */
-const formatsAt: readonly (readonly KeyFormat[])[] = Array.from({ length: 128 }, (_, code) =>
-  formats.filter(({ prefix }) => prefix.endsWith(String.fromCharCode(code))),
-);
-const tables = new Map(formats.map((format) => [format, codeTable(format.characters)]));
-
-const providerKey: Recognizer = {
+const knownKey: Recognizer = {
   type: 'Secret',
-  anchors,
+  anchors: [...new Set(keyFormats.map(({ prefix }) => prefix.at(-1)!))].join('').replaceAll(/\d/g, '0'),
+  canFollow: (before, anchor) => formatsAt.has(endingOf(before, anchor)),
   reach: longestPrefix - 1,
   recognize(text, anchor, match) {
     match.start = anchor;
-    for (const format of formatsAt[text.codes[anchor]!]!) {
-      if (endsWith(text, anchor + 1, format.prefix)) {
-        const start = anchor + 1 - format.prefix.length;
-        if (!isAlphanumeric(text.at(start - 1))) {
-          match.start = start;
-          match.score = 0.95;
-          return readKey(text, anchor + 1, format, match);
+    for (const format of formatsAt.get(endingOf(text.at(anchor - 1), text.codes[anchor]!)) ?? []) {
+      const start = anchor + 1 - format.prefix.length;
+      if (endsWith(text, anchor + 1, format.prefix) && !isAlphanumeric(text.at(start - 1))) {
+        match.start = start;
+        match.score = 0.95;
+        if (readKey(text, anchor + 1, format, match)) {
+          return true;
         }
       }
     }
@@ -75,7 +47,7 @@ const providerKey: Recognizer = {
   openTail(text) {
     const { length } = text;
     for (let start = Math.max(0, length - longestPrefix + 1); start < length; start += 1) {
-      if (!isAlphanumeric(text.at(start - 1)) && formats.some(({ prefix }) => beginsTail(text, start, prefix))) {
+      if (!isAlphanumeric(text.at(start - 1)) && beginnings.has(text.latin1(start, length))) {
         return start;
       }
     }
@@ -98,24 +70,37 @@ function beginsTail(text: FoldedText, start: number, word: string): boolean {
   return text.length - start < word.length && endsWith(text, text.length, word.slice(0, text.length - start));
 }
 
-function readKey(text: FoldedText, start: number, format: KeyFormat, match: Match): boolean {
-  const table = tables.get(format)!;
+/** From this length on, no word and no name looks like a key. */
+const UNMISTAKABLE = 32;
+
+function readKey(text: FoldedText, start: number, format: KnownKey, match: Match): boolean {
+  const { table, least, most } = format;
   let index = start;
   let digits = 0;
   let code = text.at(index);
-  while (table[code] === 1 && index - start < format.most) {
+  while (table[code] === 1 && index - start < most) {
     digits += isDigit(code) ? 1 : 0;
     index += 1;
     code = text.at(index);
   }
+  const isWhole = table[code] !== 1;
+  // A sentence may end after a key.
+  while (index > start && text.codes[index - 1] === 0x2e) {
+    index -= 1;
+  }
   match.end = index;
-  return index - start >= format.least && digits > 0 && table[code] !== 1;
+  const needsDigit = least < UNMISTAKABLE && most > least + 1;
+  return isWhole && index - start >= least && (digits > 0 || !needsDigit);
 }
 
 const MAX_TOKEN = 4096;
-const base64Url = codeTable(WORD);
+const base64Url = codeTable(/[\w-]/);
 
-/** JSON Web Tokens: three parts, of which the first begins with `{"`. */
+/** Signed tokens have three parts, encrypted ones five. */
+const MAX_PARTS = 5;
+const MIN_PART = 8;
+
+/** JSON Web Tokens, whose first part begins with `{"`. */
 const jsonWebToken: Recognizer = {
   type: 'Secret',
   anchors: 'J',
@@ -128,21 +113,24 @@ const jsonWebToken: Recognizer = {
     match.start = anchor - 2;
     match.score = 1;
     let index = anchor + 1;
-    for (let part = 0; part < 3; part += 1) {
+    let parts = 0;
+    while (parts < MAX_PARTS) {
       const start = index;
       while (base64Url[text.at(index)] === 1 && index - match.start < MAX_TOKEN) {
         index += 1;
       }
-      if (index - start < (part < 2 ? 8 : 1)) {
-        return false;
+      // The key of a token that is encrypted directly is empty.
+      if (parts === 0 ? index - start < MIN_PART : index === start && parts !== 1) {
+        break;
       }
-      if (part < 2 && text.at(index) !== 0x2e) {
-        return false;
+      parts += 1;
+      match.end = index;
+      if (text.at(index) !== 0x2e) {
+        break;
       }
-      index += part < 2 ? 1 : 0;
+      index += 1;
     }
-    match.end = index;
-    return true;
+    return parts >= 3;
   },
   openTail(text) {
     for (let start = Math.max(0, text.length - 2); start < text.length; start += 1) {
@@ -248,12 +236,16 @@ function passwordStart(text: FoldedText, end: number): number {
 }
 
 const PASSWORD_NAME = /passw|pwd|passphrase/;
-const SECRET_NAME = /secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential/;
+const SECRET_NAME = /secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|credential/;
 const KEY_WORDS = ['api key', 'access key', 'secret key'];
 const SHORTEST_WORD = 3;
 
 const opening = codeTable(/["'`\s]/);
 const secretCharacters = codeTable(/[\w+/=.~!@#$%^&*-]/);
+const passwordCharacters = codeTable(/[\w+/=.~!@#$%^&*()-]/);
+const identifier = codeTable(/[\w.$]/);
+/** What stands before the parenthesis of a call has at least this many characters. */
+const MIN_FUNCTION = 3;
 const nameCharacters = codeTable(/[\w.-]/);
 const endOfValue = codeTable(/[\s"'`,;\]}<|]/);
 /** How much of the name of the value is looked at. */
@@ -293,9 +285,15 @@ const namedSecret: Recognizer = {
     let letters = 0;
     let code = text.at(index);
     let isPadding = false;
+    let isIdentifier = !isDigit(text.at(index));
+    const characters = isPassword ? passwordCharacters : secretCharacters;
     values += 1;
     // Only padding follows an equals sign, so that no value is read once for each sign in it.
-    while (secretCharacters[code] === 1 && index - start < MAX_SECRET && (!isPadding || code === 0x3d)) {
+    while (characters[code] === 1 && index - start < MAX_SECRET && (!isPadding || code === 0x3d)) {
+      if (code === 0x28 && isIdentifier && index - start >= MIN_FUNCTION) {
+        return false;
+      }
+      isIdentifier &&= identifier[code] === 1;
       digits += isDigit(code) ? 1 : 0;
       letters += isAlpha(code) ? 1 : 0;
       different += seenIn[code] === values ? 0 : 1;
@@ -327,7 +325,8 @@ function nameBefore(text: FoldedText, anchor: number): string {
 
 /** All recognizers of type Secret. */
 export const secretRecognizers: readonly Recognizer[] = [
-  providerKey,
+  knownKey,
+  markedKey,
   jsonWebToken,
   privateKey,
   urlPassword,
