@@ -46,6 +46,12 @@ export const AGENT_ID_HEADERS: readonly string[] = [
 /** Headers with this prefix are reserved for Tallygate. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';
 
+/**
+ * On requests of a guardrail's judge to the gateway: proves that these are such requests, which are
+ * not judged again. Without the reserved prefix, whose headers Envoy removes before extproc.
+ */
+export const JUDGE_HEADER = 'tallygate-judge';
+
 /** On a converted response: the fields of the request that the provider did not get. */
 export const DROPPED_HEADER = 'x-tallygate-dropped';
 
@@ -134,10 +140,10 @@ export const CLIENT_HEADERS: readonly string[] = [
 ];
 
 /**
- * Prefixes of further such headers (AWS signatures, tokens and guardrails). Envoy routes cannot
- * remove by prefix, so extproc does.
+ * Prefixes of further such headers (AWS signatures, tokens and guardrails; proofs of judges). Envoy
+ * routes cannot remove by prefix, so extproc does.
  */
-export const CLIENT_HEADER_PREFIXES: readonly string[] = ['x-amz-', 'x-amzn-'];
+export const CLIENT_HEADER_PREFIXES: readonly string[] = ['x-amz-', 'x-amzn-', JUDGE_HEADER];
 
 /**
  * Provider headers that no client receives, removed by Envoy: account data, cookies, and headers

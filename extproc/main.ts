@@ -312,6 +312,7 @@ function newServices(
     bodies: new Bodies({ now: owned.now }),
     openAttempts: new OpenAttempts(epoch),
     analyze: (...question) => detectors.analyze(...question),
+    isJudge: (...claim) => detectors.isJudge(...claim),
     plainErrors,
   };
 }

@@ -75,6 +75,63 @@ function policyOf(kind: DetectorKind, name: string, url: string): Document {
   };
 }
 
+const JUDGE_KEY = 'tg-safety-judge-0000000000000000';
+
+const callerKey = (tenant: string, apiKey: string): Document => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: {
+    name: `key-of-${tenant}`,
+    namespace: 'default',
+    labels: { 'tallygate.dev/api-key': 'true' },
+    annotations: { 'tallygate.dev/tenant': tenant },
+  },
+  stringData: { apiKey },
+});
+
+/** A route that a judge behind the same gateway judges, with the judge's own requests. */
+function judged(port: number): readonly Document[] {
+  const targetRefs = [{ group: 'tallygate.dev', kind: 'AIGatewayRoute', name: 'judged' }];
+  const secretSelector = { matchLabels: { 'tallygate.dev/api-key': 'true' } };
+  const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+  return [
+    callerKey('safety', JUDGE_KEY),
+    callerKey('search', 'tg-search-app-00000000000000000'),
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'judge', namespace: 'default' },
+      stringData: { 'api-key': JUDGE_KEY },
+    },
+    {
+      apiVersion: 'tallygate.dev/v1alpha1',
+      kind: 'AIAccessPolicy',
+      metadata: { name: 'judged', namespace: 'default' },
+      spec: {
+        targetRefs,
+        authenticate: [{ name: 'keys', type: 'APIKey', apiKey: { secretSelector } }],
+        allow: [{ name: 'all', principals: [{ authenticated: true }] }],
+      },
+    },
+    {
+      apiVersion: 'tallygate.dev/v1alpha1',
+      kind: 'AIGuardrailPolicy',
+      metadata: { name: 'judged', namespace: 'default' },
+      spec: {
+        targetRefs,
+        rules: [
+          {
+            name: 'judge',
+            detect: { type: 'Model', model: { url, name: 'judging', secretRef: { name: 'judge' } } },
+            action: { type: 'Block' },
+            timeout: '5s',
+          },
+        ],
+      },
+    },
+  ];
+}
+
 interface Trial {
   /** Of the rule. */
   readonly model: string;
@@ -99,9 +156,16 @@ before(async () => {
   const models = [...detectorKinds, ...detectorKinds.map((kind) => `gone-${kind}`)].flatMap((name) =>
     modes.flatMap((mode) => phases.map((phase) => modelOf(name, mode, phase))),
   );
-  const on = (port: number, kind: DetectorKind) => `http://127.0.0.1:${port}/${kind}`;
-  gateway = await startGateway([
+  const [port = 0] = await freePorts(1);
+  const on = (servicePort: number, kind: DetectorKind) => `http://127.0.0.1:${servicePort}/${kind}`;
+  const documents = [
     SECRET,
+    backend('judge', { port: services.port }),
+    route('judged', [
+      { name: 'judge', models: ['judging'], backendRefs: [{ name: 'judge' }] },
+      { name: 'app', models: ['judged'], backendRefs: [{ name: 'openai' }] },
+    ]),
+    ...judged(port),
     backend('openai', { port: provider.port }),
     route('chat', [
       { name: 'all', models: [...models.slice(0, 32)], backendRefs: [{ name: 'openai' }] },
@@ -112,7 +176,8 @@ before(async () => {
       policyOf(kind, kind, on(services.port, kind)),
       policyOf(kind, `gone-${kind}`, on(closedPort, kind)),
     ]),
-  ]);
+  ];
+  gateway = await startGateway(documents, { port });
 });
 after(async () => {
   await gateway?.stop();
@@ -212,5 +277,38 @@ describe('after the failures of services', () => {
       assert.equal(failures(`gone-${kind}`, 'Closed', 'circuit_open'), 1);
     }
     assert.equal(metrics.held(), 0);
+  });
+});
+
+describe('a judge that is a model of the same gateway', () => {
+  const ask = (content: string, headers: Readonly<Record<string, string>> = {}) =>
+    call(
+      `${gateway.url}/v1/chat/completions`,
+      { model: 'judged', messages: [{ role: 'user', content }] },
+      { headers: { authorization: 'Bearer tg-search-app-00000000000000000', ...headers } },
+    );
+
+  it('judges prompt and answer once each, for its own tenant', async () => {
+    const before = gateway.records.length;
+    const { status, text } = await ask('How do I bake bread?');
+    assert.equal(status, 200, text);
+    const [judging, asked] = await Promise.all([
+      gateway.recordsWhere('judge', 2, ({ line }) => line.includes('"tenant":"safety"')),
+      gateway.recordsWhere('caller', 1, ({ line }) => line.includes('"tenant":"search"')),
+    ]);
+    assert.equal(gateway.records.length - before, 3);
+    assert.deepEqual([...judging, ...asked].map(({ model }) => model).toSorted(), ['judged', 'judging', 'judging']);
+    assert.ok(judging.every(({ inputTokens = 0, line }) => inputTokens > 0 && !line.includes('"guardrails"')));
+  });
+
+  it('blocks what it flags', async () => {
+    const { status, json } = await ask('How do I commit a crime?');
+    assert.deepEqual([status, json.error.code], [400, 'content_blocked']);
+  });
+
+  it('is not passed by a client that claims to be a judge', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const { status } = await ask('Hello', { 'tallygate-judge': `${now}.${'A'.repeat(43)}` });
+    assert.equal(status, 400);
   });
 });

@@ -84,6 +84,7 @@ function waiting() {
     bodies: new Bodies(),
     openAttempts: new OpenAttempts('epoch'),
     analyze: async () => ({ action: 'allow', findings: [] }),
+    isJudge: () => false,
     plainErrors: false,
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));

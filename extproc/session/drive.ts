@@ -76,7 +76,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     this.#shared = shared;
     this.#account = new Account(shared);
     const { newId, traces, random, estimates, firstTokenTimes, newMeter, health, verifier, now } = shared;
-    const { compares, plainErrors } = shared;
+    const { compares, plainErrors, isJudge } = shared;
     this.#session = new Session({
       policy,
       verifier,
@@ -87,6 +87,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
       newMeter,
       compares,
       plainErrors,
+      isJudge,
       isRevoked: (identity) => isRevokedSince(policy, identity, shared),
       firstTokenTimes,
       restsUntil: (target, model) => health.restsUntil(target, model, now()),

@@ -130,6 +130,7 @@ function replay(given: Case): readonly object[] {
     verifier: new TokenVerifier({ nowMs: () => nowMs, requestKeys: () => {} }),
     random: () => 0,
     isRevoked: () => false,
+    isJudge: () => false,
     restsUntil: () => undefined,
     firstTokenTimes: new FirstTokenTimes(),
     newId: () => 'id',

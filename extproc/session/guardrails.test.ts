@@ -59,7 +59,7 @@ function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText, more: P
         },
       ],
     },
-    ...(analyze && { shared: () => ({ analyze }) }),
+    shared: () => ({ ...(analyze && { analyze }), isJudge: (proof) => proof === 'of the judge' }),
   });
 }
 
@@ -292,4 +292,27 @@ test('a client that leaves stops the questions', async () => {
   handler.closed(false);
   assert.ok(stopped);
   assert.deepEqual(rig.faults, []);
+});
+
+test('the request of a judge is not judged again, but the other rules apply', async () => {
+  const judge: GuardrailRule = {
+    ...block,
+    name: 'judge',
+    phases: ['Request', 'Response'],
+    detector: { type: 'Model', service: { url: 'http://127.0.0.1:1' }, model: 'judge', scoreThreshold: 0.5 },
+    onFailure: 'Open',
+  };
+  const asked: string[] = [];
+  const rig = rigWith([mask, judge], async (_, text) => {
+    asked.push(text);
+    return { action: 'allow', findings: [] };
+  });
+  const proven = (proof: string): HeaderList => [...CHAT_HEADERS, ['tallygate-judge', proof]];
+  const { body } = await send(rig, chat('Judge jane@example.com'), proven('of the judge'));
+  assert.equal(JSON.parse(body).messages[0].content, 'Judge <Email-1>');
+  assert.deepEqual(asked, []);
+  const { reply } = await send(rig, chat('Hello'), proven('of another'));
+  assert.equal(reply?.status, 400);
+  await send(rig, chat('Hello'));
+  assert.deepEqual(asked, ['Hello']);
 });

@@ -7,6 +7,7 @@ import type { Overdraft, QuotaStore } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { TraceOptions } from '../trace-context.ts';
+import type { AdmissionContext } from './admission/admission.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
 import type { FirstTokenTimes } from './first-token-times.ts';
@@ -47,5 +48,6 @@ export interface SessionServices {
   readonly bodies: Bodies;
   readonly openAttempts: OpenAttempts;
   readonly analyze: AnalyzeText;
+  readonly isJudge: AdmissionContext['isJudge'];
   readonly plainErrors: boolean;
 }

@@ -78,6 +78,7 @@ export function newRig(options: {
     analyze: async () => {
       throw new DetectorError('unavailable', 'no service in this test');
     },
+    isJudge: () => false,
     plainErrors: false,
   };
   const shared = { ...base, ...options.shared?.(base) };

@@ -1,6 +1,6 @@
 /**
  * Services of guardrails on loopback that fail as the text asks: `@@FAULT@@` in it. Without one,
- * they allow the text by the API of their path.
+ * they allow the text by the API of their path. The judge is also a provider of chat completions.
  */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +11,7 @@ const answers = {
   webhook: () => ({ action: 'allow' }),
   moderation: () => ({ results: [{ categories: { hate: false }, category_scores: { hate: 0 } }] }),
   lakera: () => ({ flagged: false }),
-  judge: (body: string) => verdictOf({ id: idIn(body), flagged: false, score: 0 }),
+  judge: (body: string) => verdictOf({ id: idIn(body), flagged: body.includes('a crime'), score: 0.9 }),
 } as const;
 
 export type DetectorKind = keyof typeof answers;
@@ -82,7 +82,7 @@ export async function startFaultyDetectors(): Promise<FaultyDetectors> {
     let body = '';
     request.setEncoding('utf8').on('data', (part) => (body += part));
     request.on('end', () => {
-      const kind = detectorKinds.find((each) => path.startsWith(`/${each}`)) ?? 'webhook';
+      const kind = detectorKinds.find((each) => path.startsWith(`/${each}`)) ?? 'judge';
       const fault = faultNames.find((each) => body.includes(`@@${each}@@`));
       response.setHeader('content-type', 'application/json');
       const answer: AnswerWrongly = fault === undefined ? allow : faults[fault].answer;

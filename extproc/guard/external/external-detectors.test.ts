@@ -300,7 +300,7 @@ test('a judge counts only if it repeats the id of the question', async () => {
   const service = await start((response) => {
     const body = service.requests.at(-1)!.body;
     bodies.push(body);
-    const [, id = ''] = /\\"id\\": \\"([\w-]{36})\\"/.exec(body) ?? [];
+    const [, id = ''] = /\\"id\\": \\"([a-z]{24})\\"/.exec(body) ?? [];
     response.end(JSON.stringify({ choices: [{ message: { content: content(id) } }] }));
   });
   const settings: ExternalDetectorSettings = {

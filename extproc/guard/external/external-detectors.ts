@@ -1,7 +1,9 @@
 /** The external detectors of a process: one for each settings and secrets, used by all requests. */
-import type { ExternalDetectorSettings } from '../../../contract/guardrails.ts';
+import { randomUUID } from 'node:crypto';
+import type { ExternalDetectorSettings, ModelJudgeSettings } from '../../../contract/guardrails.ts';
 import { DetectorEndpoint, type EndpointTls } from './detector-endpoint.ts';
 import { type Analysis, type AnalyzeContext, DetectorError } from './external-detector.ts';
+import { isJudgeProof, judgeProof } from './judge-proof.ts';
 import { lakeraApi } from './lakera.ts';
 import { modelJudgeApi } from './model-judge.ts';
 import { openAIModerationApi } from './openai-moderation.ts';
@@ -24,6 +26,8 @@ export class ExternalDetectors {
   readonly #options: ExternalDetectorsOptions;
   /** By settings and secrets; those used last come last. */
   readonly #detectors = new Map<string, RemoteDetector>();
+  /** Of judges without a secret, which are known to this process only. */
+  readonly #ownKey = randomUUID();
 
   constructor(options: ExternalDetectorsOptions) {
     this.#options = options;
@@ -38,6 +42,15 @@ export class ExternalDetectors {
     signal: AbortSignal,
   ): Promise<Analysis> {
     return this.#detectorFor(settings).analyze(text, context, timeoutMs, signal);
+  }
+
+  /** Whether a header proves that a request comes from each of these judges, by their keys. */
+  isJudge(proof: string, judges: readonly ModelJudgeSettings[]): boolean {
+    const { secret, now } = this.#options;
+    return judges.every(({ service }) => {
+      const key = service.secret === undefined ? this.#ownKey : secret(service.secret);
+      return key !== undefined && isJudgeProof(proof, key, now());
+    });
   }
 
   close(): void {
@@ -79,11 +92,16 @@ export class ExternalDetectors {
       tls: { ...own, caPem },
       guard: serviceGuard,
     });
-    return new RemoteDetector({ api: apiOf(settings, key, now), endpoint, now });
+    const proof = () => judgeProof(key ?? this.#ownKey, now());
+    return new RemoteDetector({ api: apiOf(settings, key, { now, proof }), endpoint, now });
   }
 }
 
-function apiOf(settings: ExternalDetectorSettings, key: string | undefined, now: () => number): DetectorApi {
+function apiOf(
+  settings: ExternalDetectorSettings,
+  key: string | undefined,
+  { now, proof }: { readonly now: () => number; readonly proof: () => string },
+): DetectorApi {
   switch (settings.type) {
     case 'Webhook':
       return webhookApi(key, now);
@@ -94,7 +112,7 @@ function apiOf(settings: ExternalDetectorSettings, key: string | undefined, now:
     case 'Lakera':
       return lakeraApi(settings.projectId, key);
     case 'Model':
-      return modelJudgeApi(settings, key);
+      return modelJudgeApi(settings, key, proof);
     default:
       throw new Error(`unknown detector ${(settings satisfies never as ExternalDetectorSettings).type}`);
   }

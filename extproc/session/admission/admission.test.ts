@@ -72,6 +72,7 @@ class TestSession {
         traces: undefined,
         random: () => 0,
         isRevoked: () => false,
+        isJudge: () => false,
         restsUntil: () => undefined,
         firstTokenTimes: new FirstTokenTimes(),
         estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },

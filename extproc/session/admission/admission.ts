@@ -2,6 +2,7 @@
  * The way of one request through the steps of admission. A step refuses, passes the request on, or
  * waits for an event; the step that waits is the whole state of an admission. Pure.
  */
+import type { ModelJudgeSettings } from '../../../contract/guardrails.ts';
 import type { CallerIdentity } from '../../access/decide.ts';
 import type { TokenVerifier } from '../../access/token-verifier.ts';
 import type { Failure } from '../../errors.ts';
@@ -22,6 +23,8 @@ export interface AdmissionContext extends BackendSelection {
   readonly verifier: TokenVerifier;
   /** Whether a newer policy no longer has the API key of the caller. */
   readonly isRevoked: (identity: CallerIdentity) => boolean;
+  /** Whether the value of `JUDGE_HEADER` proves that a request comes from each of these judges. */
+  readonly isJudge: (proof: string, judges: readonly ModelJudgeSettings[]) => boolean;
   readonly newId: () => string;
   readonly estimates: OutputEstimates;
   /** Responses do not name what the operator has configured. */

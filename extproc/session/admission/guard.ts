@@ -3,6 +3,7 @@
  * they block. Comes before the plan, so that whatever reads the body reads the masked one, and a
  * blocked request holds nothing.
  */
+import { isFailure } from '../../errors.ts';
 import type { AnalyzeContext } from '../../guard/external/external-detector.ts';
 import { type GuardPhase, RequestGuard } from '../../guard/guard.ts';
 import type { TextQuestion } from '../../guard/request-analysis.ts';
@@ -10,6 +11,7 @@ import type { Action, EventOf } from '../protocol.ts';
 import type { Admission, AdmissionStep, AdmissionWait, StepResult } from './admission.ts';
 import { closedBy, GuardRun } from './guard-run.ts';
 import { guardrailsFor } from './guardrails.ts';
+import { withoutJudges } from './judge-requests.ts';
 
 /** Smaller inspections are done at once: another turn of the event loop would cost more. */
 const BYTES_AT_ONCE = 16 * 1024;
@@ -17,7 +19,10 @@ const BYTES_AT_ONCE = 16 * 1024;
 export const guard: AdmissionStep = {
   name: 'guard',
   run(admission, nowMs, out) {
-    const rules = guardrailsFor(admission);
+    const rules = withoutJudges(admission, guardrailsFor(admission));
+    if (isFailure(rules)) {
+      return rules;
+    }
     if (rules.length === 0) {
       return 'next';
     }
