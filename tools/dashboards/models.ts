@@ -1,5 +1,15 @@
 import type { DashboardDescription } from './description.ts';
-import { FAILED, filters, increase, OF_REQUEST, quantile, rate, requests, shareOfErrors } from './queries.ts';
+import {
+  cachedShare,
+  FAILED,
+  filters,
+  increase,
+  OF_REQUEST,
+  quantile,
+  rate,
+  requests,
+  shareOfErrors,
+} from './queries.ts';
 
 const TOKENS = 'tallygate_tokens_total';
 const FIRST_TOKEN = 'gen_ai_server_time_to_first_token';
@@ -163,7 +173,7 @@ export const models: DashboardDescription = {
           width: 12,
           queries: [
             {
-              expr: `${rate(TOKENS, `${OF_REQUEST}, gen_ai_token_type="cached_input"`, 'gen_ai_request_model')} / ${rate(TOKENS, `${OF_REQUEST}, gen_ai_token_type="input"`, 'gen_ai_request_model')}`,
+              expr: cachedShare((labels) => rate(TOKENS, labels, 'gen_ai_request_model')),
               legend: '{{gen_ai_request_model}}',
             },
           ],

@@ -97,6 +97,13 @@ export function shareOfErrors(errors: string, by = ''): string {
   return `(${requests(`error_type=~"${errors}"`, by)} or 0 * ${all}) / ${all}`;
 }
 
+/** Returns the share of the input tokens that providers read from their prompt caches. */
+export function cachedShare(tokens: (labels: string) => string): string {
+  const input = tokens(`${OF_REQUEST}, gen_ai_token_type="input"`);
+  // Without cached tokens there is no series of them.
+  return `(${tokens(`${OF_REQUEST}, gen_ai_token_type="cached_input"`)} or 0 * ${input}) / ${input}`;
+}
+
 function sumBy(labels: string): string {
   return labels === '' ? 'sum' : `sum by (${labels}) `;
 }

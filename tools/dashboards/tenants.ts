@@ -1,5 +1,5 @@
 import type { DashboardDescription } from './description.ts';
-import { filters, increase, OF_REQUEST, rate } from './queries.ts';
+import { cachedShare, filters, increase, OF_REQUEST, rate } from './queries.ts';
 
 const OF_TENANT = 'tallygate_tenant=~"$tenant"';
 const COST = 'tallygate_cost_total';
@@ -50,7 +50,7 @@ export const tenants: DashboardDescription = {
           width: 6,
           queries: [
             {
-              expr: `${increase(TOKENS, `${OF_REQUEST}, gen_ai_token_type="cached_input"`)} / ${increase(TOKENS, `${OF_REQUEST}, gen_ai_token_type="input"`)}`,
+              expr: cachedShare((labels) => increase(TOKENS, labels)),
             },
           ],
         },

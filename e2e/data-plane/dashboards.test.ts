@@ -1,0 +1,102 @@
+/** Real traffic, read by a real Prometheus: every panel of the dashboards has data. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type PrometheusServer, skipWithoutPrometheus, startPrometheus } from '../../fixtures/prometheus-server.ts';
+import { skipWithoutRedis } from '../../fixtures/redis-server.ts';
+import { type ObservedWorld, startObservedWorld } from './support/observed-world.ts';
+import { waitFor } from './support/wait.ts';
+
+const repository = path.resolve(import.meta.dirname, '../..');
+const folder = path.join(repository, 'charts/tallygate/files/dashboards');
+
+interface Panel {
+  readonly type: string;
+  readonly title: string;
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+const dashboards = readdirSync(folder).map((file) => ({
+  file,
+  panels: (JSON.parse(readFileSync(path.join(folder, file), 'utf8')).panels as readonly Panel[]).filter(
+    ({ type }) => type !== 'row',
+  ),
+}));
+
+/** Replaces the variables as Grafana does with `All`; the windows are short, as the test is. */
+function withoutVariables(expr: string): string {
+  return expr
+    .replaceAll('$__rate_interval', '20s')
+    .replaceAll('$__range', '20s')
+    .replaceAll(/"\$[a-z]+"/g, '".*"');
+}
+
+/** Serves the metrics of a controller, which only a cluster has, by the names in its source. */
+async function startControllerMetrics(): Promise<http.Server> {
+  const source = readFileSync(path.join(repository, 'cli/controller.ts'), 'utf8');
+  const lines = [...source.matchAll(/\b(counter|gauge)\(\s*'([a-z._]+)'/g)].map(
+    ([, type, name]) => `${name!.replaceAll('.', '_')}${type === 'counter' ? '_total' : ''} 1\n`,
+  );
+  const server = http.createServer((_, response) => response.end(lines.join('')));
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return server;
+}
+
+describe('the dashboards', { skip: skipWithoutPrometheus || skipWithoutRedis }, () => {
+  let world: ObservedWorld;
+  let controller: http.Server;
+  let prometheus: PrometheusServer;
+
+  before(async () => {
+    world = await startObservedWorld();
+    controller = await startControllerMetrics();
+    prometheus = await startPrometheus({
+      global: { scrape_interval: '200ms', scrape_timeout: '200ms' },
+      scrape_configs: [
+        { job_name: 'tallygate', static_configs: [{ targets: [new URL(world.gateway.metricsUrl).host] }] },
+        {
+          job_name: 'controller',
+          static_configs: [{ targets: [`127.0.0.1:${(controller.address() as AddressInfo).port}`] }],
+        },
+      ],
+    });
+    // The first requests create the series, and those after a scrape make them grow.
+    for (let wave = 1; wave <= 2; wave++) {
+      await world.traffic();
+      const scraped = await prometheus.query('count_over_time(up{job="tallygate"}[1h])');
+      const seen = scraped[0]?.value ?? 0;
+      await waitFor('two scrapes', async () => {
+        const [now] = await prometheus.query('count_over_time(up{job="tallygate"}[1h])');
+        return (now?.value ?? 0) >= seen + 2;
+      });
+    }
+  });
+
+  after(async () => {
+    await prometheus?.stop();
+    controller?.close();
+    await world?.stop();
+  });
+
+  for (const { file, panels } of dashboards) {
+    it(`${file}: each query has data`, async () => {
+      assert.ok(panels.length > 5);
+      const empty: string[] = [];
+      for (const { title, targets = [] } of panels) {
+        assert.ok(targets.length > 0, title);
+        for (const { expr } of targets) {
+          const samples = await prometheus.query(withoutVariables(expr));
+          if (!samples.some(({ value }) => Number.isFinite(value))) {
+            empty.push(`${title}: ${expr}`);
+          }
+        }
+      }
+      assert.deepEqual(empty, []);
+    });
+  }
+});
