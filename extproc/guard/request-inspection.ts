@@ -76,7 +76,7 @@ export function* inspectPlain(
     const inner = Buffer.from(escapedUnits(text));
     const inspection = new BodyInspection(inner, guard);
     const use = { scope: 'user', form: 'text', isSigned: false } as const;
-    yield* inspection.long({ use, kind: 'string', spelling: 'escaped', start: 0, end: inner.length });
+    yield* inspection.long({ use, kind: 'string', key: '', spelling: 'escaped', start: 0, end: inner.length });
     const { splices: edits } = inspection;
     if (edits.length > 0) {
       const after = edited(inner, edits);
@@ -111,13 +111,12 @@ class BodyInspection {
 
   /** Inspects a text of at most one window. */
   short(text: RequestText): void {
-    const { use, kind, start, end, spelling } = text;
+    const { use, kind } = text;
     const rules = this.#rulesFor(use.scope);
     if (rules.length === 0) {
       return;
     }
-    const units =
-      kind === 'number' ? numberUnits(this.#body, start, end) : spelledUnits(this.#body, start, end, spelling);
+    const units = this.#unitsOf(text);
     const clean = kind === 'key' ? this.#cleanKeysOf(use.scope) : undefined;
     if (clean?.has(units)) {
       return;
@@ -146,7 +145,7 @@ class BodyInspection {
     const isLongKey = text.kind === 'key';
     // The key of a member is at most a few words: nothing is lost where this one cannot be masked.
     const inspected = isLongKey ? { ...text, use: { ...use, isSigned: true } } : text;
-    yield* new TextInspection(this.#body, inspected, rules, this.#guard, this.splices).run(WINDOW_BYTES);
+    yield* new TextInspection(this.#body, inspected, rules, this.#guard, this.splices).run();
   }
 
   /** Inspects the texts of a JSON document in a string. Returns false where there is none. */
@@ -172,6 +171,14 @@ class BodyInspection {
       this.splices.push({ start, end, bytes: Buffer.from(escapedUnits(edited(inner, splices).toString())) });
     }
     return true;
+  }
+
+  #unitsOf({ kind, key, spelling, start, end }: RequestText): string {
+    if (kind === 'number') {
+      return numberUnits(this.#body, start, end);
+    }
+    const isKnown = kind === 'key' && spelling === 'ascii' && key !== '';
+    return isKnown ? key : spelledUnits(this.#body, start, end, spelling);
   }
 
   /** Returns what the rules find; undefined: nothing, as in most texts. */

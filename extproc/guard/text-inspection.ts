@@ -1,10 +1,26 @@
-/** One long text of a request, which passes the detectors of the gateway in windows. */
+/** One long text of a request, which passes the detectors of the gateway in steps. */
 import type { Splice } from '../json/splice.ts';
-import { CONTEXT_LENGTH, type Finding } from './detectors/detector.ts';
+import { CONTEXT_LENGTH, type Detector, type Finding } from './detectors/detector.ts';
 import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
 import { blockSigned } from './signed-text.ts';
 import type { RequestText } from './text/requests/request-texts.ts';
 import { escapedUnits, offsetOfUnit, spelledUnits, windowEnd } from './text/string-units.ts';
+
+/** Units that the detectors look at in one step. */
+const STEP_UNITS = 8 * 1024;
+
+/** Bytes that are decoded in one step. */
+const DECODED_BYTES = 32 * 1024;
+
+/**
+ * Such parts are in memory as text at once: 1 MB. Where a text is longer, the detectors must say
+ * from where on more text could change their findings; this costs as much as to look at the end
+ * again.
+ */
+const SECTION_PARTS = 32;
+
+/** No detector has a longer match, in units: what begins before is decided. */
+const LONGEST_MATCH = 64 * 1024;
 
 export class TextInspection {
   readonly #raw: Uint8Array;
@@ -12,11 +28,11 @@ export class TextInspection {
   readonly #rules: readonly GuardRule[];
   readonly #guard: RequestGuard;
   readonly #splices: Splice[];
-  /** The window: context that is decided, and text that is not. */
-  #window = '';
-  /** The units of the window before this index are decided. */
+  /** The section: context that is decided, and text that is not. */
+  #section = '';
+  /** The units of the section before this index are decided. */
   #from = 0;
-  /** Units before the window. */
+  /** Units before the section. */
   #base = 0;
   /** Units of the whole text up to which findings are replaced. */
   #replacedTo = 0;
@@ -33,50 +49,66 @@ export class TextInspection {
     this.#rawAt = text.start;
   }
 
-  /** Yields the bytes of each window. */
-  *run(windowBytes: number): Generator<number> {
-    const { start, end, spelling } = this.#text;
+  /** Yields the bytes or units of each step. */
+  *run(): Generator<number> {
+    const { start, end } = this.#text;
     for (let at = start; at < end && this.#guard.block === undefined; ) {
-      const until = windowEnd(this.#raw, at, end, windowBytes);
-      this.#window += spelledUnits(this.#raw, at, until, spelling);
-      this.#decide(until === end);
-      yield until - at;
+      at = yield* this.#decode(at);
+      const to = at === end ? this.#section.length : Math.max(this.#from, this.#openFrom());
+      yield* this.#inspect(to);
+      this.#forget();
+    }
+  }
+
+  /** Adds a section of the text. Returns where in the raw text the next one begins. */
+  *#decode(start: number): Generator<number, number> {
+    const { end, spelling } = this.#text;
+    let at = start;
+    for (let part = 0; part < SECTION_PARTS && at < end; part++) {
+      const until = windowEnd(this.#raw, at, end, DECODED_BYTES);
+      this.#section += spelledUnits(this.#raw, at, until, spelling);
+      // Decoding is fast, so a few of these make one turn of the event loop.
+      yield (until - at) >> 3;
       at = until;
     }
+    return at;
   }
 
-  #decide(isLast: boolean): void {
-    const text = this.#window;
-    let to = text.length;
-    if (!isLast) {
-      for (const { detector } of this.#rules) {
-        to = Math.min(to, detector.openFrom(text));
+  /** Returns where in the section a finding may depend on the next one. */
+  #openFrom(): number {
+    const section = this.#section;
+    const before = Math.max(0, section.length - LONGEST_MATCH);
+    const end = section.slice(before);
+    return before + Math.min(end.length, ...this.#rules.map(({ detector }) => detector.openFrom(end)));
+  }
+
+  /** Looks at the section up to an index. */
+  *#inspect(end: number): Generator<number> {
+    const section = this.#section;
+    while (this.#from < end && this.#guard.block === undefined) {
+      const from = this.#from;
+      const to = Math.min(end, from + STEP_UNITS);
+      const findings: RuleFinding[] = [];
+      for (const rule of this.#rules) {
+        this.#find(rule.detector, rule, to, findings);
       }
+      if (findings.length > 0) {
+        this.#replace(this.#guard.resolve('request', section, findings, true).replacements, findings);
+      }
+      this.#from = to;
+      yield to - from;
     }
-    to = Math.max(to, this.#from);
-    const findings: RuleFinding[] = [];
+  }
+
+  /** Adds findings, without the parts that an earlier step has replaced. */
+  #find(detector: Detector, rule: GuardRule, to: number, out: RuleFinding[]): void {
     const found: Finding[] = [];
-    for (const rule of this.#rules) {
-      rule.detector.find(text, this.#from, to, found);
-      for (const finding of found) {
-        this.#add(findings, { ...finding, rule });
+    detector.find(this.#section, this.#from, to, found);
+    for (const { type, start, end, score } of found) {
+      const from = Math.max(start, this.#replacedTo - this.#base);
+      if (from < end) {
+        out.push({ type, start: from, end, score, rule });
       }
-      found.length = 0;
-    }
-    if (findings.length > 0) {
-      this.#replace(this.#guard.resolve('request', text, findings, true).replacements, findings);
-    }
-    const drop = Math.max(0, to - CONTEXT_LENGTH);
-    this.#window = text.slice(drop);
-    this.#from = to - drop;
-    this.#base += drop;
-  }
-
-  /** Adds a finding, without the part that an earlier window has replaced. */
-  #add(findings: RuleFinding[], finding: RuleFinding): void {
-    const start = Math.max(finding.start, this.#replacedTo - this.#base);
-    if (start < finding.end) {
-      findings.push({ ...finding, start });
     }
   }
 
@@ -100,5 +132,13 @@ export class TextInspection {
     this.#rawAt = spelling === 'ascii' ? start + unit : offsetOfUnit(this.#raw, this.#rawAt, end, ahead);
     this.#unitAt = unit;
     return this.#rawAt;
+  }
+
+  /** Drops text that is no longer needed as context. */
+  #forget(): void {
+    const drop = Math.max(0, this.#from - CONTEXT_LENGTH);
+    this.#section = this.#section.slice(drop);
+    this.#from -= drop;
+    this.#base += drop;
   }
 }

@@ -19,13 +19,19 @@ import {
   stringUse,
 } from './request-scopes.ts';
 
+const kinds = ['string', 'key', 'number'] as const;
+
 /** What of a document a text is. */
-export type RequestTextKind = 'string' | 'key' | 'number';
+export type RequestTextKind = (typeof kinds)[number];
+
+const spellings: readonly StringSpelling[] = ['ascii', 'utf8', 'escaped'];
 
 /** A text of the body: the contents between the quotes of a string, or a number. */
 export interface RequestText {
   readonly use: StringUse;
   readonly kind: RequestTextKind;
+  /** The innermost key: of a key in ASCII, its text, unless it is long. */
+  readonly key: string;
   readonly spelling: StringSpelling;
   readonly start: number;
   readonly end: number;
@@ -50,6 +56,11 @@ const MAX_NUMBERS = 500_000;
 /** No reader takes longer numbers. */
 const MAX_NUMBER_BYTES = 1024;
 
+const SPAN_WIDTH = 3;
+
+/** Enough for most requests; the column grows. */
+const FIRST_TEXTS = 256;
+
 export class RequestTexts implements JsonVisitor {
   /** The body has more texts than are read, or a number that is too long. */
   hasTooMany = false;
@@ -57,13 +68,15 @@ export class RequestTexts implements JsonVisitor {
   hasTokens = false;
   readonly #walker = new JsonStrings(this);
   readonly #names = new KeyTexts();
-  /** What was found, in columns: one object for each text would cost more than its reading. */
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
+  /** The number of texts, once the body is read. */
+  count = 0;
+  /**
+   * What was found, in columns: one object for each text would cost more than its reading. Of each
+   * text: its start, its end, and what it is and how it is spelled.
+   */
+  #spans = new Int32Array(SPAN_WIDTH * FIRST_TEXTS);
   readonly #objects: (ObjectFacts | undefined)[] = [];
   readonly #keys: string[] = [];
-  readonly #kinds: RequestTextKind[] = [];
-  readonly #spellings: StringSpelling[] = [];
   #numbers = 0;
   readonly #hasSchema: boolean;
   /** The innermost object that is open. */
@@ -83,35 +96,35 @@ export class RequestTexts implements JsonVisitor {
     return !this.#walker.broken;
   }
 
-  /** The number of texts, once the body is read. */
-  get count(): number {
-    return this.#starts.length;
-  }
-
   /** Returns a text by its place in the body; undefined where a string is no text. */
   textAt(place: number): RequestText | undefined {
     const object = this.#objects[place];
     const key = this.#keys[place]!;
-    if (this.#kinds[place] === 'string') {
-      if (isNoText(object, key)) {
-        return undefined;
-      }
-      if (isSealed(object, key)) {
-        const { start, end } = this.#spanAt(place);
-        return isEncoded(this.#walker.bytes, start, end) ? undefined : this.anyTextAt(place, SEALED);
-      }
+    const text = this.anyTextAt(place, stringUse(object, key));
+    if (text.kind !== 'string') {
+      return text;
     }
-    return this.anyTextAt(place, stringUse(object, key));
+    if (isNoText(object, key)) {
+      return undefined;
+    }
+    if (isSealed(object, key)) {
+      return isEncoded(this.#walker.bytes, text.start, text.end) ? undefined : this.anyTextAt(place, SEALED);
+    }
+    return text;
   }
 
   /** Returns a text by its place in a document without a schema. */
   anyTextAt(place: number, use: StringUse): RequestText {
-    const { start, end } = this.#spanAt(place);
-    return { use, kind: this.#kinds[place]!, spelling: this.#spellings[place]!, start, end };
-  }
-
-  #spanAt(place: number): Pick<RequestText, 'start' | 'end'> {
-    return { start: this.#starts[place]!, end: this.#ends[place]! };
+    const at = place * SPAN_WIDTH;
+    const form = this.#spans[at + 2]!;
+    return {
+      use,
+      kind: kinds[form >> 2]!,
+      key: this.#keys[place]!,
+      spelling: spellings[form & 3]!,
+      start: this.#spans[at]!,
+      end: this.#spans[at + 1]!,
+    };
   }
 
   enter(at: number): void {
@@ -169,17 +182,23 @@ export class RequestTexts implements JsonVisitor {
   }
 
   #add(start: number, end: number, key: string, kind: RequestTextKind, spelling: StringSpelling): void {
-    const isFull = kind !== 'number' && this.#starts.length - this.#numbers >= MAX_STRINGS;
+    const isFull = kind !== 'number' && this.count - this.#numbers >= MAX_STRINGS;
     this.hasTooMany ||= isFull;
     if (this.hasTooMany) {
       return;
     }
-    this.#starts.push(start);
-    this.#ends.push(end);
+    const at = this.count * SPAN_WIDTH;
+    if (at === this.#spans.length) {
+      const spans = new Int32Array(2 * at);
+      spans.set(this.#spans);
+      this.#spans = spans;
+    }
+    this.#spans[at] = start;
+    this.#spans[at + 1] = end;
+    this.#spans[at + 2] = (kinds.indexOf(kind) << 2) | spellings.indexOf(spelling);
     this.#objects.push(this.#object);
     this.#keys.push(key);
-    this.#kinds.push(kind);
-    this.#spellings.push(spelling);
+    this.count++;
   }
 
   /** Notes a member that says what its object is. Returns whether this is the type. */
