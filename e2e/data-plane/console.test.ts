@@ -163,7 +163,10 @@ describe('the API of the console', () => {
 });
 
 async function signedIn(browser: Browser, key: string): Promise<Page> {
-  const page = await newPage(browser);
+  return await signIn(await newPage(browser), key);
+}
+
+async function signIn(page: Page, key: string): Promise<Page> {
   await page.goto(`${world.gateway.metricsUrl}/console/`);
   await page.getByLabel('API key or token').fill(key);
   await page.getByRole('button', { name: 'Sign in' }).click();
@@ -259,11 +262,16 @@ describe('the page of the console', { skip: withoutChromium }, () => {
   });
 
   it('says so while the gateway is away, and goes on when it is back', async () => {
-    const page = await signedIn(browser, OPERATOR_KEY);
+    const page = await newPage(browser);
+    await page.clock.install();
+    await signIn(page, OPERATOR_KEY);
     const streams = page.getByRole('region', { name: 'Requests in flight', exact: true });
+    await streams.getByText('No request is in flight').waitFor();
     await page.context().setOffline(true);
+    await page.clock.runFor(3_000);
     await streams.getByText('The gateway cannot be reached').waitFor();
     await page.context().setOffline(false);
+    await page.clock.runFor(3_000);
     await streams.getByText('The gateway cannot be reached').waitFor({ state: 'detached' });
   });
 

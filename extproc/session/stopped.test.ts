@@ -57,15 +57,20 @@ test('a stopped stream ends as its API defines and is charged for what was recei
 
 test('a stopped stream that waits for an extension ends', () => {
   const { rig, handler, live, sent } = forwarded(STREAM);
-  rig.store.extend = () => () => {};
+  let asked = false;
+  let cancelled = 0;
+  rig.store.extend = () => {
+    asked = true;
+    return () => cancelled++;
+  };
   handler.responseHeaders(OK('text/event-stream'), false, new Map());
-  for (let nth = 0; nth < 200; nth++) {
+  for (let nth = 0; nth < 5_000 && !asked; nth++) {
     handler.responseBody(DELTA, false);
   }
   assert.equal(rig.records.length, 0);
   assert.equal(live.stop('ada'), true);
   assert.match(sent(), /data: \[DONE\]\n\n$/);
-  assert.equal(rig.records[0]?.stoppedBy, 'ada');
+  assert.deepEqual([rig.records[0]?.stoppedBy, cancelled], ['ada', 1]);
 });
 
 test('a request without a response is refused when it is stopped', () => {
