@@ -87,7 +87,7 @@ export class ConvertedErrorResponse extends MeteredResponse {
 }
 
 /** Adds how long the provider wants to wait, unless the client is to ask another one at once. */
-function withDelay(mutation: Headers['mutation'], retryAfterMs: number | undefined): Headers['mutation'] {
+export function withDelay(mutation: Headers['mutation'], retryAfterMs: number | undefined): Headers['mutation'] {
   const { set = [], remove = [] } = mutation;
   if (retryAfterMs === undefined || remove.includes('retry-after')) {
     return mutation;

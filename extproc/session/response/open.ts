@@ -17,8 +17,9 @@ import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../rep
 import { AwaitedToken } from './awaited-token.ts';
 import { ConvertedErrorResponse } from './converted-error.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
+import { GuardedErrorResponse, withheldError } from './guarded-error.ts';
 import type { MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
-import { IncomingBody } from './metered.ts';
+import { IncomingBody, NO_BYTES } from './metered.ts';
 import { type PassthroughOptions, PassthroughResponse } from './passthrough.ts';
 import { UndecidedResponse } from './undecided.ts';
 
@@ -72,6 +73,9 @@ export function openResponse(
     return openConvertedError(context, metered!, event, { head, failed }, nowMs, out);
   }
   const guard = metered?.guard;
+  if (guard !== undefined && !counted && !endOfStream) {
+    return openGuardedError(context, metered!, headers, { head, failed }, nowMs, out);
+  }
   const isStream = readable && (metered.streamed || isEventStream(contentType));
   const relayed = isStream || (readable && (conversion !== undefined || guard !== undefined));
   const inflating = readable && encoding !== '';
@@ -133,13 +137,58 @@ function openConvertedError(
   const errorType = firstHeader(headers, AWS_ERROR_TYPE_HEADER);
   const mutation = withRetry({ set, remove }, failed);
   const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation };
+  const inflate: Action = { type: 'inflate', encoding };
+  if (metered.guard !== undefined && !endOfStream) {
+    const convert = (document: Uint8Array) => conversion.error(status, document, errorType);
+    const { status: clientStatus } = conversion.error(status, NO_BYTES);
+    set.push([':status', String(clientStatus)]);
+    out.push(...(inflating ? [inflate] : []));
+    const form = { status: clientStatus, dialect, convert };
+    const guarded = new GuardedErrorResponse(metered, incoming, action, form);
+    return { head: { ...head, status: clientStatus }, handler: guarded, failed };
+  }
   const handler = new ConvertedErrorResponse(metered, incoming, conversion, status, action, errorType);
   if (endOfStream) {
     handler.withoutBody(out);
   } else if (inflating) {
-    out.push({ type: 'inflate', encoding });
+    out.push(inflate);
   }
   return { head: { ...head, status: handler.status }, handler, failed };
+}
+
+/** Opens an error at which guardrails look. */
+function openGuardedError(
+  context: ResponseContext,
+  metered: MeteredContext,
+  headers: HeaderList,
+  { head, failed }: Pick<OpenedResponse, 'head' | 'failed'>,
+  nowMs: number,
+  out: Action[],
+): OpenedResponse {
+  const { dialect, requestId, snapshots } = context;
+  const { status } = head;
+  const encoding = encodingOf(headerValues(headers, 'content-encoding'));
+  const inflating = encoding !== '';
+  const unreadable = inflating && !isInflatable(encoding);
+  if (unreadable && metered.guard!.unexamined('unreadable_response') !== undefined) {
+    const options = { ended: true, unreadable: false, refused: withheldError(status) };
+    return { head, handler: unread(context, options), failed };
+  }
+  const limits = limitHeaders(dialect, snapshots, nowMs);
+  const remove = unreadable ? [] : ['content-length', 'content-encoding'];
+  hideFromClient(headers, limits, remove);
+  const mutation = withRetry({ set: [...idHeader(requestId), ...limits], remove }, failed);
+  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation };
+  if (unreadable) {
+    out.push(action);
+    return { head, handler: unread(context, { ended: false, unreadable: false }), failed };
+  }
+  if (inflating) {
+    out.push({ type: 'inflate', encoding });
+  }
+  const incoming = new IncomingBody(true, inflating);
+  const form = { status, dialect, convert: undefined };
+  return { head, handler: new GuardedErrorResponse(metered, incoming, action, form), failed };
 }
 
 /** Describes a converted body, and removes what describes the provider's. */
