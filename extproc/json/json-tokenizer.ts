@@ -5,6 +5,7 @@ import { NUMBER_ENDS, NUMBER_NEXT, numberBegins, numberMayEnd } from './number.t
 import type { JsonMatch, JsonScanner, Kind, ScannedBody, ScannerOptions } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { invalid, ShapeMatcher } from './shape-matcher.ts';
+import { loadString, MAX_SKIPPED_BYTES, skipString } from './skip-string.ts';
 import type { TextSink } from './text-sink.ts';
 import { Utf8Check } from './utf8.ts';
 
@@ -34,6 +35,9 @@ const LITERALS = {
   false: { name: 'false', bytes: Buffer.from('false') },
   null: { name: 'null', bytes: Buffer.from('null') },
 } as const satisfies Record<string, Literal>;
+
+/** Below this length, copying a piece costs more than a loop over its strings. */
+const LEAST_SKIPPED_BYTES = 1024;
 
 const UTF_16 = invalid('is not UTF-8: it looks like UTF-16 or UTF-32');
 
@@ -135,11 +139,20 @@ export class JsonTokenizer implements JsonScanner {
     const matcher = this.#matcher;
     let state = this.#state;
     let at = 0;
+    const skips = to >= LEAST_SKIPPED_BYTES && to <= MAX_SKIPPED_BYTES;
+    if (skips) {
+      loadString(bytes);
+    }
     while (at < to) {
       let byte = bytes[at]!;
       if (state === STRING) {
-        while (byte !== 0x22 && byte !== 0x5c && byte >= 0x20 && ++at < to) {
+        if (skips) {
+          at = skipString(at, to);
           byte = bytes[at]!;
+        } else {
+          while (byte !== 0x22 && byte !== 0x5c && byte >= 0x20 && ++at < to) {
+            byte = bytes[at]!;
+          }
         }
         if (at === to) {
           break;
