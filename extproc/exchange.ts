@@ -67,7 +67,8 @@ export interface ImmediateResponse {
 
 /**
  * Calls come in wire order. None comes after `closed`, and no body after its end. Body pieces are
- * at most 64 KB. A piece of a request's body may be retained. A piece of a response's body is a
+ * at most 64 KB. A piece of a request's body may be retained until
+ * `releaseRequestBody`. A piece of a response's body is a
  * view of a reused buffer: copy it, or use it before the call returns.
  */
 export interface ExchangeHandler {
@@ -94,6 +95,11 @@ export interface Exchange {
   requestHeaders(mutation: HeaderMutation): void;
   /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of the pieces received. */
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;
+  /**
+   * Says that nobody uses the pieces of the request's body any more: their memory is used again once
+   * what was given to `requestBody` is sent.
+   */
+  releaseRequestBody(): void;
   requestTrailers(): void;
   responseHeaders(mutation: HeaderMutation): void;
   responseBody(bytes: Uint8Array, endOfStream: boolean): void;

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { ProcessingRequestSchema } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { Assembler } from './assembler.ts';
+import { BLOCK_BYTES, BodyBlocks } from './body-blocks.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import { PASSED_PIECE_BYTES } from './limits.ts';
 import { MalformedMessage } from './protobuf.ts';
@@ -22,7 +23,7 @@ interface Result {
 const MAX = 1_000_000;
 
 function assemble(bytes: Buffer, cuts: readonly number[]): Result {
-  const assembler = new Assembler(MAX);
+  const assembler = new Assembler(MAX, new BodyBlocks());
   const pieces: Buffer[] = [];
   const ends = [...cuts.filter((cut) => cut < bytes.length), bytes.length].toSorted((a, b) => a - b);
   let at = 0;
@@ -39,7 +40,7 @@ function assemble(bytes: Buffer, cuts: readonly number[]): Result {
   const { message } = assembler;
   if (message === undefined) {
     if (assembler.ofRequest) {
-      assert.ok(pieces.every((piece) => piece.length <= 65_536 && piece.buffer.byteLength === piece.length));
+      assert.ok(pieces.every(({ length, buffer }) => [length, BLOCK_BYTES].includes(buffer.byteLength)));
     } else {
       assert.ok(pieces.length <= ends.length + 1 + bytes.length / PASSED_PIECE_BYTES);
       assert.ok(pieces.every((piece) => piece.length <= PASSED_PIECE_BYTES));
@@ -71,7 +72,7 @@ test('a body is the same whole and in pieces, for any cut of the message', () =>
       assert.ok(result.body.equals(body));
       assert.equal(result.endOfStream, endOfStream);
       if (length > 65_536 && first) {
-        assert.equal(result.pieces, Math.ceil(length / 65_536));
+        assert.equal(result.pieces, Math.ceil(length / BLOCK_BYTES));
       }
     }),
     fuzzRuns(300),

@@ -5,6 +5,7 @@
  * sessions keep them, and response bodies as they arrive, because each copy would be garbage.
  */
 
+import { BLOCK_BYTES, type BodyBlocks } from './body-blocks.ts';
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
 import { PASSED_PIECE_BYTES, PIECE_BYTES } from './limits.ts';
 import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
@@ -49,6 +50,7 @@ export class Assembler {
   endOfStream = false;
   ofRequest = false;
   readonly #maxMessageBytes: number;
+  readonly #blocks: BodyBlocks;
   #phase: AssemblerPhase = 'prefix';
   #buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
   #filled = 0;
@@ -64,8 +66,10 @@ export class Assembler {
   /** Bytes between the end of the body and the end of its enclosing message. */
   #innerTail = 0;
 
-  constructor(maxMessageBytes: number) {
+  /** Pieces of request bodies are in `blocks`. */
+  constructor(maxMessageBytes: number, blocks: BodyBlocks) {
     this.#maxMessageBytes = maxMessageBytes;
+    this.#blocks = blocks;
   }
 
   /**
@@ -128,7 +132,7 @@ export class Assembler {
     this.#phase = phase;
     this.#wanted = bytes;
     this.#filled = 0;
-    this.#buffer = Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
+    this.#buffer = phase === 'body' ? this.#blocks.take(bytes) : Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
   }
 
   /** Completes the current phase. */
@@ -205,7 +209,7 @@ export class Assembler {
 
   #wantBody(): void {
     if (this.#bodyLeft > 0) {
-      this.#want('body', Math.min(this.#bodyLeft, PIECE_BYTES));
+      this.#want('body', Math.min(this.#bodyLeft, BLOCK_BYTES));
     } else {
       this.#want('tail', this.#innerTail + this.#messageLeft);
     }

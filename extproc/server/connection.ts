@@ -39,6 +39,8 @@ export class Connection implements ProtocolHost, Flushable, Task {
   #blocked = false;
   /** Too much is unsent: reading is paused until the kernel accepts some output. */
   #backpressured = false;
+  /** Blocks that may be part of what the kernel has not accepted. */
+  #sentBlocks: ArrayBufferLike[] = [];
   #flushScheduled = false;
   /** A call of `proceed` is scheduled. */
   #taskScheduled = false;
@@ -88,6 +90,12 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   dequeue(stream: Outbound): void {
     this.#order.delete(stream);
+  }
+
+  reuse(blocks: readonly ArrayBufferLike[]): void {
+    for (const block of this.#dead ? [] : blocks) {
+      this.#sentBlocks.push(block);
+    }
   }
 
   wake(stream?: Stream): void {
@@ -209,6 +217,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.output.flush(this.#socket, this.#onAccepted);
       this.#blocked = this.#socket.writableLength > 0;
     }
+    this.#reuseSent();
     this.#applyBackpressure();
     if (this.#closeAfterFlush) {
       this.#socket.setTimeout(LINGER_MS, () => this.#socket.destroy());
@@ -339,12 +348,21 @@ export class Connection implements ProtocolHost, Flushable, Task {
       return;
     }
     this.#blocked = false;
+    this.#reuseSent();
     if (this.#order.readyCount > 0) {
       this.scheduleFlush();
     } else {
       this.#applyBackpressure();
     }
   };
+
+  /** Outside of a flush, no output but that of the socket refers to blocks. */
+  #reuseSent(): void {
+    if (this.#sentBlocks.length > 0 && !this.#blocked) {
+      this.context.blocks.give(this.#sentBlocks);
+      this.#sentBlocks = [];
+    }
+  }
 
   /**
    * Pauses reading while the kernel is behind: a peer that sends faster than it accepts output
@@ -368,6 +386,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.#dead = true;
     this.#closedForReading = true;
     this.#backlog = [];
+    this.#sentBlocks = [];
     this.output.discard();
     this.#abandonStreams();
   }

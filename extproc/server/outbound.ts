@@ -30,6 +30,8 @@ export interface StreamHost {
   /** Registers a stream with output that had to wait. */
   enqueue(stream: Outbound): void;
   dequeue(stream: Outbound): void;
+  /** Uses blocks of a body again when the socket has accepted everything. */
+  reuse(blocks: readonly ArrayBufferLike[]): void;
   headers(frame: Buffer, streamId: number): void;
   /** Removes a stream that has nothing left to send or receive. */
   removeStream(stream: Outbound): void;
@@ -55,6 +57,8 @@ export abstract class Outbound implements Exchange {
   /** The peer's window for this stream, minus its initial window. */
   #windowBalance = 0;
   #queue: SendQueue | undefined;
+  /** Released blocks, to which the queue may refer. */
+  #released: readonly ArrayBufferLike[] | undefined;
   /** The buffer in which `#message` has reserved space. */
   #target: Buffer;
 
@@ -81,6 +85,18 @@ export abstract class Outbound implements Exchange {
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
     this.#bodyAnswer(encode.REQUEST_BODY_ANSWER, bytes, endOfStream);
+  }
+
+  releaseRequestBody(): void {
+    const blocks = this.takeBlocks();
+    if (blocks.length === 0) {
+      return;
+    }
+    if (this.#queue === undefined) {
+      this.host.reuse(blocks);
+    } else {
+      this.#released = blocks;
+    }
   }
 
   requestTrailers(): void {
@@ -147,7 +163,7 @@ export abstract class Outbound implements Exchange {
         host.context.unsentBytes -= length;
         left -= length;
       }
-      this.#queue = undefined;
+      this.#emptyQueue();
     }
     if (!this.#ended) {
       return false;
@@ -173,13 +189,24 @@ export abstract class Outbound implements Exchange {
 
   protected dropUnsent(): void {
     this.host.context.unsentBytes -= this.unsentBytes;
-    this.#queue = undefined;
+    this.#emptyQueue();
     this.host.dequeue(this);
+  }
+
+  #emptyQueue(): void {
+    this.#queue = undefined;
+    if (this.#released !== undefined) {
+      this.host.reuse(this.#released);
+      this.#released = undefined;
+    }
   }
 
   protected get firstHeaders(): boolean {
     return !this.#headersSent;
   }
+
+  /** Returns the blocks of the request's body, which it then forgets. */
+  protected abstract takeBlocks(): readonly ArrayBufferLike[];
 
   /** Called when the trailers have been written. */
   protected abstract afterFinish(): void;

@@ -2,6 +2,7 @@
 
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import type { AccessLogEntry } from './access-log.ts';
+import type { BodyBlocks } from './body-blocks.ts';
 import type { Limits } from './limits.ts';
 import type { LoopSlice } from './loop-slice.ts';
 
@@ -36,6 +37,7 @@ export interface ServerContext {
   readonly counters: ServerCounters;
   readonly log: ServerLog;
   readonly slice: LoopSlice;
+  readonly blocks: BodyBlocks;
   readonly handler: (exchange: Exchange) => ExchangeHandler;
   readonly serving: () => boolean;
   readonly exchangeBroken: (entry: AccessLogEntry) => void;

@@ -8,6 +8,7 @@ import { lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type ListenOptions } from 'node:net';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import type { AccessLogEntry } from './access-log.ts';
+import { BodyBlocks } from './body-blocks.ts';
 import { Connection } from './connection.ts';
 import { CANCEL } from './frames.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
@@ -125,6 +126,7 @@ function newContext(options: ServerOptions, limits: Limits, log: ServerLog, make
     counters: newCounters(),
     log,
     slice: new LoopSlice(limits.sliceMs, beforeFlush, onError),
+    blocks: new BodyBlocks(),
     handler: options.handler,
     serving: options.serving ?? (() => true),
     exchangeBroken: options.exchangeBroken ?? (() => {}),

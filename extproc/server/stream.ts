@@ -14,6 +14,9 @@ import { MalformedMessage } from './protobuf.ts';
 import { INTERNAL, INVALID_ARGUMENT, trailers } from './static-frames.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** Most requests have none. */
+const NO_BLOCKS: ArrayBufferLike[] = [];
+
 const nothing = (): void => {};
 /** Replaces the handler where the server's user failed to create one. */
 const NULL_HANDLER: ExchangeHandler = {
@@ -39,6 +42,8 @@ export class Stream extends Outbound {
   #requestBodyEnded = false;
   #responseBodyEnded = false;
   #closed = false;
+  /** Blocks with pieces of the request's body. */
+  #blocks: ArrayBufferLike[] = NO_BLOCKS;
 
   constructor(id: number, host: StreamHost) {
     super(id, host);
@@ -176,6 +181,12 @@ export class Stream extends Outbound {
     }
   }
 
+  protected takeBlocks(): readonly ArrayBufferLike[] {
+    const blocks = this.#blocks;
+    this.#blocks = NO_BLOCKS;
+    return blocks;
+  }
+
   protected afterFinish(): void {
     if (this.#remoteEnded) {
       this.host.removeStream(this);
@@ -183,7 +194,8 @@ export class Stream extends Outbound {
   }
 
   #take(bytes: Buffer, start: number, end: number): number {
-    const { maxMessageBytes } = this.host.context.limits;
+    const { blocks, limits } = this.host.context;
+    const { maxMessageBytes } = limits;
     if (this.#assembler === undefined) {
       if (end - start >= PREFIX_BYTES) {
         const at = start + PREFIX_BYTES;
@@ -193,7 +205,7 @@ export class Stream extends Outbound {
           return stop;
         }
       }
-      this.#assembler = new Assembler(maxMessageBytes);
+      this.#assembler = new Assembler(maxMessageBytes, blocks);
     }
     const assembler = this.#assembler;
     const at = assembler.take(bytes, start, end);
@@ -207,6 +219,7 @@ export class Stream extends Outbound {
       this.#dispatch(assembler.message, 0, assembler.message.length);
     } else {
       if (assembler.piece !== undefined) {
+        this.#keepBlock(assembler.piece, assembler.ofRequest);
         this.#dispatchPiece(assembler.piece, assembler.ofRequest, false);
       }
       if (assembler.endOfStream && !this.closedForWriting) {
@@ -214,6 +227,18 @@ export class Stream extends Outbound {
       }
     }
     return at;
+  }
+
+  /** Notes the block of a piece before its handler can release it. */
+  #keepBlock(piece: Buffer, ofRequest: boolean): void {
+    const block = ofRequest ? this.host.context.blocks.blockOf(piece) : undefined;
+    if (block === undefined) {
+      return;
+    }
+    if (this.#blocks === NO_BLOCKS) {
+      this.#blocks = [];
+    }
+    this.#blocks.push(block);
   }
 
   #dispatch(bytes: Buffer, start: number, end: number): void {

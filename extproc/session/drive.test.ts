@@ -41,6 +41,7 @@ function waiting() {
   const exchange: Exchange = {
     requestHeaders: say('request-headers'),
     requestBody: say('request-body'),
+    releaseRequestBody: () => {},
     requestTrailers: say('request-trailers'),
     responseHeaders: say('response-headers'),
     responseBody: (bytes) => {

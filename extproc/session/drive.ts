@@ -372,6 +372,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
   #keep(bytes: number): void {
     if (bytes < 0) {
       this.#releaseBody();
+      this.#reuseBody();
     } else if (this.#body !== undefined) {
       this.#shared.bodies.add(this.#body, bytes);
     }
@@ -419,11 +420,19 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     }
   }
 
+  /** The exchange of an attempt may still send the body of this one. */
+  #reuseBody(): void {
+    if (this.#attempts === undefined) {
+      this.#exchange.releaseRequestBody();
+    }
+  }
+
   #finish({ settle, record }: ActionOf<'finish'>): void {
     const { estimates } = this.#shared;
     this.#unwatch?.();
     this.#attempts?.close();
     this.#releaseBody();
+    this.#reuseBody();
     if (record.observed !== undefined) {
       const { key, outputTokens, durationMs } = record.observed;
       estimates.observe(...key, outputTokens, durationMs);

@@ -87,11 +87,44 @@ export function newRig(options: {
     shared,
     records,
     faults,
-    open: (exchange) => drive(exchange, shared)!,
+    open: (exchange) => overwriting(exchange, (one) => drive(one, shared)!),
     use(next) {
       policy = next;
     },
   };
+}
+
+/**
+ * Overwrites the pieces of a request's body once they are released, as the server does when it uses
+ * their memory again.
+ */
+function overwriting(exchange: Exchange, open: (exchange: Exchange) => ExchangeHandler): ExchangeHandler {
+  const pieces: Uint8Array[] = [];
+  const own: Exchange = Object.create(exchange, {
+    requestBody: {
+      value: (bytes: Uint8Array, endOfStream: boolean) => exchange.requestBody(Buffer.from(bytes), endOfStream),
+    },
+    releaseRequestBody: {
+      value() {
+        for (const piece of pieces.splice(0)) {
+          piece.fill(0xdb);
+        }
+        exchange.releaseRequestBody();
+      },
+    },
+  });
+  const handler = open(own);
+  const requestBody = (bytes: Uint8Array, endOfStream: boolean) => {
+    const piece = Buffer.from(bytes);
+    pieces.push(piece);
+    handler.requestBody(piece, endOfStream);
+  };
+  return new Proxy(handler, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      return name === 'requestBody' ? requestBody : typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 /** Accepts all calls; `say` gets their names. */
@@ -99,6 +132,7 @@ export function newExchange(say: (name: string) => void = () => {}): Exchange {
   return {
     requestHeaders: () => say('request-headers'),
     requestBody: () => say('request-body'),
+    releaseRequestBody: () => {},
     requestTrailers: () => say('request-trailers'),
     responseHeaders: () => say('response-headers'),
     responseBody: () => say('response-body'),
