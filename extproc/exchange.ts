@@ -96,8 +96,8 @@ export interface Exchange {
   /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of the pieces received. */
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;
   /**
-   * Says that nobody uses the pieces of the request's body any more: their memory is used again once
-   * what was given to `requestBody` is sent.
+   * Says that nobody uses the pieces of the request's body any more. Their memory is used again
+   * once what was given to `requestBody` is sent.
    */
   releaseRequestBody(): void;
   requestTrailers(): void;
