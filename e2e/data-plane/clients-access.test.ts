@@ -4,8 +4,8 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { Agent, fetch as undiciFetch } from 'undici';
+import type { Certificate } from '../../fixtures/certificates.ts';
 import { type AccessWorld, KEY, startAccessWorld } from './support/access-world.ts';
-import type { Certificate } from './support/certificates.ts';
 import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { CLAUDE, MODEL } from './support/world.ts';
 

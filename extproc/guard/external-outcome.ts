@@ -9,6 +9,8 @@ export interface ExternalOutcome {
   readonly block: GuardBlock | undefined;
   /** What takes the place of the whole text. */
   readonly replacement: string | undefined;
+  /** The service objects to the text, and names no place. */
+  readonly isVerdict: boolean;
 }
 
 export function outcomeOf(rule: ExternalGuardRule, answer: Analysis): ExternalOutcome {
@@ -18,6 +20,7 @@ export function outcomeOf(rule: ExternalGuardRule, answer: Analysis): ExternalOu
     findings: answer.findings.map((finding) => ({ ...finding, rule: acting })),
     block: isBlocked(rule, answer) ? { rule, message: blockMessage(rule, answer) } : undefined,
     replacement: modifies ? answer.replacement : undefined,
+    isVerdict: answer.action !== 'allow' && answer.findings.length === 0,
   };
 }
 

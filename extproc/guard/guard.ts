@@ -121,7 +121,13 @@ export class RequestGuard {
    */
   resolve(phase: GuardPhase, text: string, findings: readonly RuleFinding[], counted: boolean): ResolvedFindings {
     const replacements: Replacement[] = [];
-    for (const cluster of clustersOf(findings)) {
+    // What is only recorded must not join values that are far apart: a verdict is about a text.
+    const recorded = findings.filter(isRecorded);
+    const acting = recorded.length === 0 ? findings : findings.filter((finding) => !isRecorded(finding));
+    if (counted) {
+      this.#count(recorded);
+    }
+    for (const cluster of clustersOf(acting)) {
       if (counted) {
         this.#count(cluster.findings);
       }
@@ -139,6 +145,11 @@ export class RequestGuard {
     return { replacements, blockedAt: undefined };
   }
 
+  /** Counts a verdict that names no place in the text. */
+  countVerdict(rule: GuardRule): void {
+    this.#countOne(rule, 'flagged');
+  }
+
   /** Returns what was found, without the values. */
   counts(): readonly RuleCount[] {
     const counts: RuleCount[] = [];
@@ -153,15 +164,18 @@ export class RequestGuard {
   #count(findings: readonly RuleFinding[]): void {
     for (const { rule, type } of findings) {
       if (rule !== undefined) {
-        const types = this.#counts.get(rule) ?? new Map<string, number>();
-        this.#counts.set(rule, types);
-        types.set(type, (types.get(type) ?? 0) + 1);
+        this.#countOne(rule, type);
       }
     }
   }
 
-  #replacement(phase: GuardPhase, text: string, all: readonly RuleFinding[]): Replacement | undefined {
-    const findings = all.filter(({ rule }) => rule?.action.type !== 'Monitor');
+  #countOne(rule: GuardRule, type: string): void {
+    const types = this.#counts.get(rule) ?? new Map<string, number>();
+    this.#counts.set(rule, types);
+    types.set(type, (types.get(type) ?? 0) + 1);
+  }
+
+  #replacement(phase: GuardPhase, text: string, findings: readonly RuleFinding[]): Replacement | undefined {
     const [first] = findings;
     if (first === undefined) {
       return undefined;
@@ -203,6 +217,10 @@ export class RequestGuard {
     indexes.set(value, indexes.size + 1);
     return indexes.size;
   }
+}
+
+function isRecorded({ rule }: RuleFinding): boolean {
+  return rule?.action.type === 'Monitor';
 }
 
 /** Findings that overlap one another, directly or by others. */

@@ -152,6 +152,9 @@ export class RequestAnalysis {
         continue;
       }
       const outcome = outcomeOf(rule, answer);
+      if (outcome.isVerdict) {
+        this.#guard.countVerdict(rule);
+      }
       for (const finding of outcome.findings) {
         findings.push({ ...finding, start: finding.start + offset, end: finding.end + offset });
       }

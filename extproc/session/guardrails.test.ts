@@ -316,3 +316,35 @@ test('the request of a judge is not judged again, but the other rules apply', as
   await send(rig, chat('Hello'));
   assert.deepEqual(asked, ['Hello']);
 });
+
+test('a verdict without findings is recorded, also by a rule that only monitors', async () => {
+  const monitor: GuardrailRule = { ...webhook, action: { type: 'Monitor' } };
+  const rig = rigWith([monitor], async () => ({ action: 'block', findings: [] }));
+  const { reply } = await send(rig, chat('Hello'));
+  assert.equal(reply, undefined);
+  assert.deepEqual(rig.records[0]?.guard?.rules, [
+    { rule: 'default/guard/webhook', action: 'monitor', findings: { flagged: 1 } },
+  ]);
+});
+
+test('a verdict that is only recorded does not join the values that another rule masks', async () => {
+  const judge: GuardrailRule = { ...webhook, name: 'judge', action: { type: 'Monitor' } };
+  const names: GuardrailRule = {
+    ...webhook,
+    name: 'names',
+    detector: { type: 'Webhook', service: { url: 'http://127.0.0.1:1/names' } },
+    action: mask.action,
+  };
+  const text = 'Ada met Bob.';
+  const rig = rigWith([judge, names], async ({ service }) => ({
+    action: 'block',
+    findings: service.url.endsWith('names')
+      ? [
+          { type: 'PERSON', start: 0, end: 3, score: 1 },
+          { type: 'PERSON', start: 8, end: 11, score: 1 },
+        ]
+      : [{ type: 'hate', start: 0, end: text.length, score: 1 }],
+  }));
+  const { body } = await send(rig, chat(text));
+  assert.equal(JSON.parse(body).messages[0].content, '<PERSON-1> met <PERSON-2>.');
+});

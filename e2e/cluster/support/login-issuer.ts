@@ -6,8 +6,8 @@
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ClientMetadata } from 'oidc-provider';
+import { newAuthority } from '../../../fixtures/certificates.ts';
 import { freePorts } from '../../../fixtures/free-ports.ts';
-import { newAuthority } from '../../data-plane/support/certificates.ts';
 import { type OidcProvider, startOidcProvider } from '../../data-plane/support/oidc-provider.ts';
 
 /** The host's address in the rig's DNS. Envoy Gateway refuses endpoints with a number as host. */

@@ -3,8 +3,8 @@
  * requires a certificate.
  */
 
+import { type Authority, newAuthority } from '../../../fixtures/certificates.ts';
 import { freePorts } from '../../../fixtures/free-ports.ts';
-import { type Authority, newAuthority } from './certificates.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { type OidcProvider, startOidcProvider } from './oidc-provider.ts';
 import { type Provider, startProvider } from './provider.ts';

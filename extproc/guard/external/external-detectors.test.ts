@@ -337,3 +337,22 @@ test('a text that is too long is not sent', async () => {
   assert.equal((await ask(webhook(service.url), '')).action, 'allow');
   assert.equal(service.requests.length, 0);
 });
+
+test('a service cannot invent types without end', async () => {
+  let named = 0;
+  const service = await start((response) => {
+    const findings = Array.from({ length: 60 }, () => ({ type: `T${named++}`, start: 0, end: 1 }));
+    response.end(JSON.stringify({ action: 'allow', findings }));
+  });
+  const detectors = newDetectors();
+  const types = new Set<string>();
+  for (let nth = 0; nth < 3; nth++) {
+    const { signal } = new AbortController();
+    const { findings } = await detectors.analyze(webhook(service.url), 'hello', context, 5_000, signal);
+    for (const { type } of findings) {
+      types.add(type);
+    }
+  }
+  assert.equal(types.size, 101);
+  assert.ok(types.has('T99') && types.has('Other') && !types.has('T100'));
+});

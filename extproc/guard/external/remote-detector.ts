@@ -3,6 +3,7 @@
  * not at all while it fails repeatedly, and within bounds of the memory that its slowness may cost.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Finding } from '../detectors/detector.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { DetectorEndpoint } from './detector-endpoint.ts';
 import { type Analysis, type AnalyzeContext, DetectorError, type ExternalDetector } from './external-detector.ts';
@@ -36,6 +37,13 @@ const RETRY_DELAY_MS = 20;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_ANSWER_BYTES_A_CHARACTER = 6;
 
+/**
+ * Names of findings are values of metrics and access lines, which a service must not fill. Presidio
+ * knows about 60 entities.
+ */
+const MAX_TYPES = 100;
+const OTHER_TYPE = 'Other';
+
 const allowed: Analysis = { action: 'allow', findings: [] };
 
 export class RemoteDetector implements ExternalDetector {
@@ -43,6 +51,7 @@ export class RemoteDetector implements ExternalDetector {
   readonly #endpoint: DetectorEndpoint;
   readonly #now: () => number;
   readonly #breaker: CircuitBreaker;
+  readonly #types = new Set<string>();
   #pending = 0;
   #pendingLength = 0;
 
@@ -73,7 +82,9 @@ export class RemoteDetector implements ExternalDetector {
     try {
       const analysis = await this.#ask(text, context, this.#now() + timeoutMs, deadline.signal);
       this.#breaker.succeeded();
-      return analysis;
+      return analysis.findings.length === 0
+        ? analysis
+        : { ...analysis, findings: analysis.findings.map((finding) => this.#withKnownType(finding)) };
     } catch (error) {
       if (signal.aborted) {
         this.#breaker.left(admission);
@@ -86,6 +97,13 @@ export class RemoteDetector implements ExternalDetector {
       this.#pending--;
       this.#pendingLength -= text.length;
     }
+  }
+
+  #withKnownType(finding: Finding): Finding {
+    if (this.#types.size < MAX_TYPES) {
+      this.#types.add(finding.type);
+    }
+    return this.#types.has(finding.type) ? finding : { ...finding, type: OTHER_TYPE };
   }
 
   close(): void {
