@@ -61,7 +61,10 @@ function recordOf(requestId: string, tenant: string | undefined, more: Partial<R
 
 function live(requestId: string, tenant: string, startMs: number): LiveRequest {
   return {
-    facts: () => (stops.includes(requestId) ? undefined : { startMs, caller: callerOf(tenant, 'ada') }),
+    facts: () =>
+      stops.includes(requestId)
+        ? undefined
+        : { startMs, caller: callerOf(tenant, 'ada'), backend: undefined, waits: false },
     heldTokens: 151,
     soFar: () => (stops.includes(requestId) ? undefined : recordOf(requestId, tenant, { startMs })),
     stop: () => stops.push(requestId) > 0,

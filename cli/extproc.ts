@@ -138,6 +138,11 @@ async function start(
     now: Date.now,
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
+    requests: () =>
+      service.requests().flatMap((request) => {
+        const { backend, waits = false } = request.facts() ?? {};
+        return backend === undefined ? [] : [{ backend, waits, heldTokens: request.heldTokens }];
+      }),
     serverCounters: () => service.server.counters,
     unsentBytes: () => service.server.unsentBytes,
     keys: (count) => service.store.keys(count),

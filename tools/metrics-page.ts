@@ -147,6 +147,7 @@ async function exampleText(): Promise<string> {
     now: () => 1_800_000,
     buckets: () => [{ bucket, limit: 10, spent: 8, held: 1, overdraft: 0, isShared: false, ...hour }],
     openStreams: () => 1,
+    requests: () => [],
     serverCounters: newCounters,
     unsentBytes: () => 0,
     journalFails: () => false,

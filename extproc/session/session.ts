@@ -41,6 +41,10 @@ const stopInspection: Action = { type: 'stop-inspection' };
 export interface LiveFacts {
   readonly startMs: number;
   readonly caller: Caller | undefined;
+  /** Undefined until it is chosen. */
+  readonly backend: string | undefined;
+  /** Whether the request waits for its prompt to be counted or for the holds of others. */
+  readonly waits: boolean;
 }
 
 export class Session {
@@ -109,8 +113,16 @@ export class Session {
 
   /** Undefined: the request is over. */
   get facts(): LiveFacts | undefined {
-    const isLive = this.#startMs !== 0 && !this.over;
-    return isLive ? { startMs: this.#startMs, caller: this.#admission.identity?.proven.caller } : undefined;
+    if (this.#startMs === 0 || this.over) {
+      return undefined;
+    }
+    const { identity, choice, reservingSinceMs } = this.#admission;
+    return {
+      startMs: this.#startMs,
+      caller: identity?.proven.caller,
+      backend: choice?.target.backend,
+      waits: reservingSinceMs > 0 && this.#state.phase === 'admitting',
+    };
   }
 
   /** The tokens that the request holds of its quotas. */

@@ -99,6 +99,21 @@ export const metric = {
     '1',
     '1 while at least one rule leaves a backend out after a failure, else 0',
   ),
+  backendRequests: describe(
+    'tallygate.backend.requests',
+    '{request}',
+    'Requests in flight that a backend serves or will serve',
+  ),
+  backendWaiting: describe(
+    'tallygate.backend.requests.waiting',
+    '{request}',
+    'Those of them that wait for the holds of other requests before they go to the backend',
+  ),
+  backendTokens: describe(
+    'tallygate.backend.tokens',
+    '{token}',
+    'Tokens in flight: what the requests that a backend serves hold of quotas on tokens or cost',
+  ),
   alerts: describe('tallygate.quota.alerts', '{alert}', 'Thresholds of alertAt that what was spent of a key reached'),
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Streams that ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),

@@ -13,6 +13,8 @@ export interface ObservedSources {
   /** Returns at most `count` buckets, those with the least left first. */
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
+  /** Requests in flight whose backend is chosen. */
+  readonly requests: () => Iterable<RequestLoad>;
   readonly serverCounters: () => Readonly<ServerCounters>;
   readonly unsentBytes: () => number;
   readonly journalFails: () => boolean;
@@ -24,6 +26,13 @@ export interface ObservedSources {
   readonly restingBackends: () => Iterable<string>;
   /** Returns at most `count` quotas, those with the most keys first. */
   readonly keys: (count: number) => readonly QuotaKeys[];
+}
+
+/** What a request in flight takes of its backend. */
+export interface RequestLoad {
+  readonly backend: string;
+  readonly waits: boolean;
+  readonly heldTokens: number;
 }
 
 /** Buckets in a scrape: four lines each. */
@@ -43,20 +52,58 @@ export function observeSources(table: MetricTable, sources: ObservedSources, has
     plainCell([...sources.usageExports()].reduce((sum, { dropped }) => sum + dropped, 0)),
   ]);
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
-  table.gauge(metric.backendResting, () => backendCells(sources));
+  observeBackends(table, sources);
   observeKeys(table, sources);
   observeBuckets(table, sources, hashesKeys);
   observeServer(table, sources);
 }
 
+interface BackendLoad {
+  rests: boolean;
+  requests: number;
+  waiting: number;
+  tokens: number;
+}
+
+/** Backends without requests have zeros, so that an autoscaler can also scale them in. */
+function observeBackends(table: MetricTable, sources: ObservedSources): void {
+  const read = oncePerTurn(() => backendLoads(sources));
+  const cells = (value: (load: BackendLoad) => number) => () =>
+    [...read()].map(([backend, load]) => ({ attributes: { [attribute.backend]: backend }, value: value(load) }));
+  table.gauge(
+    metric.backendResting,
+    cells(({ rests }) => (rests ? 1 : 0)),
+  );
+  table.gauge(
+    metric.backendRequests,
+    cells(({ requests }) => requests),
+  );
+  table.gauge(
+    metric.backendWaiting,
+    cells(({ waiting }) => waiting),
+  );
+  table.gauge(
+    metric.backendTokens,
+    cells(({ tokens }) => tokens),
+  );
+}
+
 /** Those that rest come first, so that the bound leaves none of them out before others. */
-function backendCells({ backends, restingBackends }: ObservedSources): readonly SumCell[] {
+function backendLoads({ backends, restingBackends, requests }: ObservedSources): ReadonlyMap<string, BackendLoad> {
   const resting = new Set(restingBackends());
   const all = [...new Set([...resting, ...backends()])].slice(0, MAX_BACKENDS);
-  return all.map((backend) => ({
-    attributes: { [attribute.backend]: backend },
-    value: resting.has(backend) ? 1 : 0,
-  }));
+  const loads = new Map(
+    all.map((backend) => [backend, { rests: resting.has(backend), requests: 0, waiting: 0, tokens: 0 }]),
+  );
+  for (const { backend, waits, heldTokens } of requests()) {
+    const load = loads.get(backend);
+    if (load !== undefined) {
+      load.requests++;
+      load.waiting += waits ? 1 : 0;
+      load.tokens += heldTokens;
+    }
+  }
+  return loads;
 }
 
 function observeKeys(table: MetricTable, { keys }: ObservedSources): void {

@@ -207,6 +207,11 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
   recorder.observe({
     now: () => 1_800_000,
     openStreams: () => 3,
+    requests: () => [
+      { backend: 'app/openai', waits: false, heldTokens: 300 },
+      { backend: 'app/openai', waits: true, heldTokens: 0 },
+      { backend: 'app/gone', waits: false, heldTokens: 7 },
+    ],
     serverCounters: () => ({ ...newCounters(), streams: 7, streamsEvicted: 2, handlerErrors: 1, bytesSent: 900 }),
     unsentBytes: () => 60,
     journalFails: () => true,
@@ -234,6 +239,19 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
       ['app/openai', 0],
     ],
   );
+  for (const [name, ofOpenAi] of [
+    ['tallygate.backend.requests', 2],
+    ['tallygate.backend.requests.waiting', 1],
+    ['tallygate.backend.tokens', 300],
+  ] as const) {
+    assert.deepEqual(
+      sums(name).map(({ attributes, value }) => [attributes['tallygate.backend'], value]),
+      [
+        ['app/azure', 0],
+        ['app/openai', ofOpenAi],
+      ],
+    );
+  }
   assert.deepEqual(sums('tallygate.quota.keys')[0], {
     attributes: { 'tallygate.quota': 'default/teams/hour' },
     value: 8,
@@ -280,6 +298,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
       now: () => 0,
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0, ...noTimes }],
       openStreams: () => 0,
+      requests: () => [],
       serverCounters: newCounters,
       unsentBytes: () => 0,
       journalFails: () => false,

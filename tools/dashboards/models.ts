@@ -88,6 +88,36 @@ export const models: DashboardDescription = {
       ],
     },
     {
+      title: 'Load of backends now',
+      panels: (
+        [
+          ['Requests in flight', 'tallygate_backend_requests', 'Requests that a backend serves or will serve.'],
+          [
+            'Requests that wait',
+            'tallygate_backend_requests_waiting',
+            'For the holds of other requests, before they go to the backend.',
+          ],
+          [
+            'Tokens in flight',
+            'tallygate_backend_tokens',
+            'What the requests that a backend serves hold of quotas on tokens or cost: prompts, and answers as far as they are held.',
+          ],
+        ] as const
+      ).map(([title, metric, description]) => ({
+        type: 'areas',
+        title,
+        description,
+        unit: 'short',
+        width: 8,
+        queries: [
+          {
+            expr: `sum by (tallygate_backend) (${metric}{tallygate_backend=~"$backend"})`,
+            legend: '{{tallygate_backend}}',
+          },
+        ],
+      })),
+    },
+    {
       title: 'Speed',
       panels: [
         {
