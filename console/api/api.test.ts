@@ -33,6 +33,7 @@ const source: ConsoleSource = {
   budgets: noted,
   streams: noted,
   refusals: noted,
+  requests: (_id, viewer) => noted(viewer),
   backends: noted,
   async stop(id, by) {
     stops.push(`${id} ${by}`);
@@ -133,13 +134,13 @@ test('with an access policy, a viewer without a valid credential gets 401', asyn
 test('a caller is asked for with its own tenant, whatever it sends', async () => {
   isOpen = false;
   viewers.length = 0;
-  for (const call of ['usage?by=day', 'budgets', 'streams', 'refusals', 'backends']) {
+  for (const call of ['usage?by=day', 'budgets', 'streams', 'refusals', 'requests?id=r1', 'backends']) {
     const [path, query] = [call.split('?')[0], 'tenant=ops&operator=true&user=eve'];
     const sent = { headers: { ...authorization('red').headers, 'x-tenant': 'ops' } };
     const { status } = await ask(`/console/api/${path}?${call.split('?')[1] ?? ''}&${query}`, sent);
     assert.equal(status, 200, call);
   }
-  assert.equal(viewers.length, 5);
+  assert.equal(viewers.length, 6);
   for (const { operator, tenant, user } of viewers) {
     assert.deepEqual({ operator, tenant, user }, { operator: false, tenant: 'red', user: 'ada' });
   }

@@ -88,6 +88,8 @@ export class ConsoleApi {
         return found(await source.streams(viewer));
       case 'GET refusals':
         return found(await source.refusals(viewer));
+      case 'GET requests':
+        return found(await source.requests(request.query.get('id') ?? '', viewer));
       case 'GET backends':
         return found(await source.backends(viewer));
       case 'POST streams/ID/stop':

@@ -60,6 +60,11 @@ export function socketSource(socketPath: string): ConsoleSource {
       return (await quick.run(() => call<{ readonly outcome: StopOutcome }>('POST', 'stop', query))).outcome;
     },
     refusals: (viewer) => rows<RefusedRequest>('refusals', viewer),
+    requests(requestId, viewer) {
+      const query = viewerQuery(viewer);
+      query.append('id', requestId);
+      return reports.run(() => call<Bounded<RefusedRequest>>('GET', 'requests', query));
+    },
     backends: (viewer) => rows<BackendState>('backends', viewer),
   };
 }

@@ -19,6 +19,8 @@ export interface ConsoleSource {
   stop(id: string, by: string): Promise<StopOutcome>;
   /** Returns the last requests that the gateway refused, newest first, as `tallygate explain`. */
   refusals(viewer: Viewer): Promise<Bounded<RefusedRequest>>;
+  /** Returns what is known of the ended requests with this id, as `tallygate explain`. */
+  requests(requestId: string, viewer: Viewer): Promise<Bounded<RefusedRequest>>;
   backends(viewer: Viewer): Promise<Bounded<BackendState>>;
 }
 

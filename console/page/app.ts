@@ -8,6 +8,7 @@ import { ConsoleError, get, signIn, signOut } from './client.ts';
 import { shownOwner } from './format.ts';
 import { RefreshContext } from './polled.ts';
 import { RefusalsSection } from './refusals.ts';
+import { RequestSection } from './request.ts';
 import { SpendSection } from './spend.ts';
 import { StreamsSection } from './streams.ts';
 
@@ -28,12 +29,14 @@ const sections = [
   ['budgets', 'Budgets'],
   ['streams', 'In flight'],
   ['refusals', 'Refusals'],
+  ['request', 'One request'],
   ['backends', 'Backends'],
 ] as const;
 
 function App(): ComponentChildren {
   const [state, setState] = useState<AppState>({ type: 'loading' });
   const [isOn, setOn] = useState(true);
+  const [requestId, setRequestId] = useState('');
   const load = async () => {
     try {
       setState({ type: 'shown', me: await get<Me>('me') });
@@ -74,7 +77,8 @@ function App(): ComponentChildren {
       h(SpendSection, null),
       h(BudgetsSection, null),
       h(StreamsSection, { isOperator: me.operator }),
-      h(RefusalsSection, null),
+      h(RefusalsSection, { onExplain: setRequestId }),
+      h(RequestSection, { requestId }),
       h(BackendsSection, null),
     ),
   );

@@ -15,10 +15,14 @@ const columns: readonly Column<RefusedRequest>[] = [
   { head: 'reason', cell: ({ reason = '–' }) => reason },
   { head: 'quota', cell: ({ quota = '–' }) => quota },
   { head: 'explanation', cell: ({ message = '–' }) => message },
-  { head: 'request id', cell: ({ requestId }) => requestId },
 ];
 
-export function RefusalsSection(): ComponentChildren {
+/** `onExplain` is called with the id of a request. */
+export function RefusalsSection(props: { readonly onExplain: (requestId: string) => void }): ComponentChildren {
+  const link: Column<RefusedRequest> = {
+    head: 'request id',
+    cell: ({ requestId }) => h('a', { href: '#request', onClick: () => props.onExplain(requestId) }, requestId),
+  };
   return h(Section<RefusedRequest>, {
     id: 'refusals',
     title: 'Refusals',
@@ -28,7 +32,7 @@ export function RefusalsSection(): ComponentChildren {
       h(DataTable<RefusedRequest>, {
         caption: 'Refused requests, newest first',
         rows,
-        columns,
+        columns: [...columns, link],
         keyOf: ({ time, requestId }) => `${time} ${requestId}`,
       }),
   });

@@ -238,6 +238,9 @@ describe('the page of the console', { skip: withoutChromium }, () => {
     assert.doesNotMatch(text, /blue|bob/);
     assert.match(text, /red \/ ada/);
     assert.equal(await page.getByRole('button', { name: /^Stop/ }).count(), 0);
+    await page.getByLabel('Request id').fill('no-such-request');
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.getByText('No such request is recorded').waitFor();
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('API key or token').waitFor();
     assert.equal(await page.evaluate('sessionStorage.length'), 0);
@@ -247,6 +250,8 @@ describe('the page of the console', { skip: withoutChromium }, () => {
     const page = watch(await signedIn(browser, OPERATOR_KEY));
     await page.getByRole('combobox', { name: 'By' }).selectOption('tenant');
     await page.getByRole('img', { name: /^Chart: / }).waitFor();
+    await page.getByRole('region', { name: 'Table: Refused requests' }).getByRole('link').first().click();
+    await page.getByRole('region', { name: 'Table: Request 1' }).getByText('model_not_allowed').waitFor();
     await page.getByText('Tokens by tenant and hour, as a table').click();
     await page.getByRole('region', { name: 'Table: Tokens by tenant and hour' }).waitFor();
     for (const [colorScheme, expected] of [
