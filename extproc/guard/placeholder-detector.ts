@@ -18,9 +18,12 @@ export class PlaceholderDetector implements Detector {
 
   find(text: string, from: number, to: number, out: Finding[]): void {
     const pattern = this.#pattern;
-    pattern.lastIndex = from;
-    for (let match = pattern.exec(text); match !== null && match.index < to; match = pattern.exec(text)) {
-      out.push({ type: '', start: match.index, end: match.index + match[0].length, score: 1 });
+    // The end of a slice ends the search, so that a slice costs what the slice is long.
+    const window = text.slice(from, to + this.#longest);
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(window); match !== null && match.index < to - from; match = pattern.exec(window)) {
+      const start = from + match.index;
+      out.push({ type: '', start, end: start + match[0].length, score: 1 });
     }
   }
 

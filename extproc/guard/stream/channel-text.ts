@@ -6,6 +6,9 @@ import { CONTEXT_LENGTH, type Detector, type Finding } from '../detectors/detect
 import { clustersOf, type GuardRule, type RequestGuard, type RuleFinding } from '../guard.ts';
 import { type ChannelKind, EditedText } from './edited-text.ts';
 
+/** Units of a whole text that are looked at in one step. */
+const STEP_UNITS = 8 * 1024;
+
 /** More than the longest match of a detector. A longer undecided text is decided as it is. */
 const MAX_UNDECIDED_UNITS = 64 * 1024;
 
@@ -44,10 +47,35 @@ export class ChannelText extends EditedText {
     this.#decide(false);
   }
 
+  /**
+   * Decides a text of which nothing is missing, so that no detector has to say where more text
+   * would change its findings.
+   */
+  protected override *complete(): Generator<number> {
+    const { text } = this;
+    let step = STEP_UNITS;
+    let from = this.#scanned - this.base;
+    while (from < text.length && this.guard.block === undefined) {
+      const { findings, until } = this.#find(from, Math.min(text.length, from + step));
+      if (findings.length > 0) {
+        this.resolve(findings);
+      }
+      // A long finding may need more than one step.
+      step = until === from ? 2 * step : STEP_UNITS;
+      from = until;
+      this.released = this.base + until;
+      this.#scanned = this.released;
+      this.letGo();
+      yield step;
+    }
+  }
+
   /** Decides the rest as it is: nothing follows. */
   end(): void {
     this.endSource();
-    this.#decide(true);
+    if (this.#scanned < this.base + this.text.length) {
+      this.#decide(true);
+    }
     this.#scanned = this.released;
     this.letGo();
   }

@@ -6,12 +6,12 @@ import type { Replacement, RequestGuard, RuleFinding } from '../guard.ts';
 import { blockSigned } from '../signed-text.ts';
 import type { TextFragment } from '../text/fragment.ts';
 import { numberUnits } from '../text/number-units.ts';
-import { escapedUnits, unitsOf } from '../text/string-units.ts';
+import { escapedUnits, unitsOf, windowEnd } from '../text/string-units.ts';
 import type { HeldText } from './held-text.ts';
 import { BARE, JsonSource, kindOf, placeOf, STRING, STRUCTURE } from './json-source.ts';
 
-/** Units that are looked at at once, so that a long text takes several small steps. */
-const STEP_UNITS = 8 * 1024;
+/** Bytes that are looked at at once, so that a long text takes several small steps. */
+const STEP_BYTES = 8 * 1024;
 
 /** Longer numbers are none that a client can use. */
 const MAX_BARE_UNITS = 1024;
@@ -25,10 +25,10 @@ interface Piece {
   readonly end: number;
   /** The place of its first unit in the source of the channel, and of the one after its last. */
   readonly from: number;
-  readonly to: number;
+  to: number;
 }
 
-type TextSpan = Pick<TextFragment, 'start' | 'end'>;
+type TextSpan = Pick<TextFragment, 'start' | 'end' | 'whole'>;
 
 export type ChannelKind = Pick<TextFragment, 'scope' | 'form' | 'repeats'> & { readonly isSigned: boolean };
 
@@ -68,23 +68,42 @@ export abstract class EditedText {
   }
 
   /** Adds the next fragment. Yields the units of each step. */
-  *append(held: HeldText, { start, end }: TextSpan): Generator<number> {
-    const read = this.kind.form === 'number' ? numberUnits : unitsOf;
-    const units = read(held.bytes, held.base + start, held.base + end);
-    if (units.length === 0) {
+  *append(held: HeldText, { start, end, whole }: TextSpan): Generator<number> {
+    if (start === end) {
       return;
     }
+    const isNumber = this.kind.form === 'number';
     held.undecided++;
-    this.#pieces.push({ held, start, end, from: this.#end, to: this.#end + units.length });
-    for (let at = 0; at < units.length; at += STEP_UNITS) {
-      const some = units.length <= STEP_UNITS ? units : units.slice(at, at + STEP_UNITS);
-      this.#end += some.length;
-      this.#add(some);
-      this.grown();
-      if (at + STEP_UNITS < units.length) {
-        yield some.length;
+    const piece = { held, start, end, from: this.#end, to: Number.POSITIVE_INFINITY };
+    this.#pieces.push(piece);
+    const atOnce = whole && this.kind.form === 'text';
+    for (let at = start; at < end; ) {
+      const { bytes, base } = held;
+      const until = isNumber ? end : windowEnd(bytes, base + at, base + end, STEP_BYTES) - base;
+      const units = isNumber ? numberUnits(bytes, base + at, base + end) : unitsOf(bytes, base + at, base + until);
+      at = until;
+      this.#end += units.length;
+      if (at === end) {
+        piece.to = this.#end;
+      }
+      this.#add(units);
+      if (!atOnce) {
+        this.grown();
+      }
+      if (at < end) {
+        // Decoding alone is fast.
+        yield atOnce ? units.length >> 3 : units.length;
       }
     }
+    if (atOnce) {
+      yield* this.complete();
+    }
+  }
+
+  /** Called when the window has a whole text. Yields the units of each step. */
+  protected complete(): Iterable<number> {
+    this.grown();
+    return [];
   }
 
   /** Called when the window has grown. */

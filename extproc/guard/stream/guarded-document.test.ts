@@ -44,3 +44,37 @@ it('removes what spells the text token by token', () => {
 it('does not read what is no JSON', () => {
   assert.equal(guarded('{"choices":'), undefined);
 });
+
+it('masks a value wherever it is in a long answer, however the answer is written', () => {
+  const [chat] = answerForms;
+  for (const filler of ['word ', '🙂é ', '"\\\n ']) {
+    const length = Math.ceil(8192 / filler.length);
+    for (let less = 0; less < 24; less++) {
+      const text = (value: string) => `${filler.repeat(length - less)}${value} ${filler.repeat(length)}${value}`;
+      const got = guarded(chat!.document(text('jane@example.com')));
+      assert.equal(chat!.readDocument(got!), text('<Email-1>'));
+    }
+  }
+});
+
+it('masks thousands of values in a long answer in short steps', () => {
+  const [chat] = answerForms;
+  const text = (value: string) => `🙂 é\n${value} `.repeat(20_000);
+  const work = guardDocument(Buffer.from(chat!.document(text('a@b.com'))), guardWith(), undefined);
+  let steps = 0;
+  let step = work.next();
+  for (; !step.done; step = work.next()) {
+    assert.ok(step.value === 'answers' || step.value <= 16 * 1024, `a step of ${step.value}`);
+    steps++;
+  }
+  assert.ok(steps > 20, `${steps} steps`);
+  assert.equal(chat!.readDocument(Buffer.from(step.value!).toString()), text('<Email-1>'));
+});
+
+it('masks a value that is longer than a step', () => {
+  const [chat] = answerForms;
+  const key = `-----BEGIN PRIVATE KEY-----\n${'MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIB\n'.repeat(60)}-----END PRIVATE KEY-----`;
+  const text = (value: string) => `${'word '.repeat(1400)}${value} ${'word '.repeat(2000)}`;
+  const got = chat!.readDocument(guarded(chat!.document(text(key)))!);
+  assert.ok(!got.includes('MII'), got.slice(6990, 7100));
+});

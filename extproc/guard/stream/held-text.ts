@@ -14,6 +14,10 @@ export class HeldText {
   /** What takes the place of parts where the response is blocked: the reason to finish. */
   finishes: readonly Splice[] = [];
   readonly sinceMs: number;
+  /** The place of the last edit: where its text begins, its unit, and its offset. */
+  #editStart = -1;
+  #editUnit = 0;
+  #editOffset = 0;
 
   constructor(bytes: Uint8Array, base: number, length: number, sinceMs: number) {
     this.bytes = bytes;
@@ -25,12 +29,27 @@ export class HeldText {
   /** Replaces units [from, to) of the text whose raw contents are [start, end). */
   edit(start: number, end: number, from: number, to: number, bytes: Uint8Array): void {
     const { base } = this;
-    const [first, last] = [base + start, base + end];
-    const cutFrom = offsetOfUnit(this.bytes, first, last, from);
+    const last = base + end;
+    const cutFrom = this.#offsetOf(start, end, from);
     const cutTo = offsetOfUnit(this.bytes, cutFrom, last, to - from);
     if (cutTo > cutFrom || bytes.length > 0) {
       this.edits.push({ start: cutFrom - base, end: cutTo - base, bytes });
     }
+  }
+
+  /** Searches from the last edit on: a long text may have thousands. */
+  #offsetOf(start: number, end: number, unit: number): number {
+    const { bytes, base } = this;
+    const goesOn = this.#editStart === start && this.#editUnit <= unit;
+    const from = goesOn ? this.#editOffset : start;
+    const offset = offsetOfUnit(bytes, base + from, base + end, goesOn ? unit - this.#editUnit : unit);
+    // A unit inside of a character of four bytes has the offset of the next one.
+    if (offset - base - start < 4 || bytes[offset - 4]! < 0xf0) {
+      this.#editStart = start;
+      this.#editUnit = unit;
+      this.#editOffset = offset - base;
+    }
+    return offset;
   }
 
   /** Returns the bytes with all edits. */
