@@ -27,6 +27,11 @@ describe('a detector of patterns', () => {
       '12',
       '34567',
       '\u{1F600}',
+      '\u200b',
+      'о',
+      '１',
+      '&#4',
+      '5;',
     );
     fc.assert(
       fc.property(fc.array(part, { maxLength: 12 }), fc.array(fc.nat(80), { maxLength: 6 }), (parts, places) => {
@@ -36,6 +41,29 @@ describe('a detector of patterns', () => {
       }),
       fuzzRuns(1000),
     );
+  });
+
+  for (const [disguise, text] of [
+    ['look-alike letters', 'the prоjeсt fаlcon'],
+    ['zero-width characters', 'the proj\u200bect fal\u00adcon'],
+    ['fullwidth letters', 'the ｐｒｏｊｅｃｔ ｆａｌｃｏｎ'],
+    ['fullwidth digits', 'the CASE-１２３'],
+    ['HTML entities', 'the CASE&#45;&#49;23'],
+    ['Markdown escapes', 'the CASE\\-123'],
+  ] as const) {
+    it(`finds values behind ${disguise}, with the offsets of the original text`, () => {
+      assert.deepEqual(found(detector, text), [`Pattern: ${text.slice(4)}`]);
+      for (let cut = 1; cut < text.length; cut += 1) {
+        assert.deepEqual(findInPieces(detector, text, [cut]), findAll(detector, text));
+      }
+    });
+  }
+
+  it('finds letters of the expression that are not ASCII', () => {
+    assert.deepEqual(found(new PatternDetector(['Müller', 'Жук']), 'Frau Müller und Жук'), [
+      'Pattern: Müller',
+      'Pattern: Жук',
+    ]);
   });
 
   it('holds back no more than the longest match', () => {

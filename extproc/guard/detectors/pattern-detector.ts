@@ -2,11 +2,18 @@
 import { createRequire } from 'node:module';
 import type { RE2JS } from 're2js';
 import { CONTEXT_LENGTH, type Detector, type Finding } from './detector.ts';
+import { FoldedText } from './folded-text.ts';
+import { dropContained } from './recognizing-detector.ts';
 
 const require = createRequire(import.meta.url);
 
 /** Longer matches of an expression without an upper bound are found in parts in a stream. */
 export const MAX_PATTERN_MATCH = 1024;
+
+/** Other characters than ASCII, and the beginnings of escapes. */
+const SPECIAL = /[^\0-\x7f]|[&%\\]/;
+
+const folded = new FoldedText();
 
 export class PatternDetector implements Detector {
   readonly #expressions: readonly RE2JS[];
@@ -25,25 +32,53 @@ export class PatternDetector implements Detector {
     const start = Math.max(0, from - CONTEXT_LENGTH);
     const window = text.slice(start, to + this.#longest + 1);
     const known = out.length;
+    this.#search(window, from - start, to - start, (first, end) => {
+      out.push({ type: 'Pattern', start: first + start, end: end + start, score: 1 });
+    });
+    if (SPECIAL.test(window)) {
+      this.#findFolded(text, from, to, out);
+    }
+    if (out.length > known + 1) {
+      dropContained(out, known);
+    }
+  }
+
+  /** Finds what the folded text matches: an expression may have other letters than ASCII itself. */
+  #findFolded(text: string, from: number, to: number, out: Finding[]): void {
+    folded.begin(text, Math.max(0, from - CONTEXT_LENGTH));
+    const first = folded.indexOf(from);
+    const last = folded.indexOf(to);
+    folded.has(last + this.#longest);
+    const window = folded.latin1(0, Math.min(folded.length, last + this.#longest + 1));
+    this.#search(window, first, last, (start, end) => {
+      out.push({ type: 'Pattern', start: folded.startOf(start), end: folded.endOf(end - 1), score: 1 });
+    });
+  }
+
+  /** Reports each match that begins in [from, to). */
+  #search(window: string, from: number, to: number, report: (start: number, end: number) => void): void {
     for (const expression of this.#expressions) {
       const matcher = expression.matcher(window);
-      let at = from - start;
-      while (at <= window.length && matcher.find(at) && matcher.start() + start < to) {
+      let at = from;
+      while (at <= window.length && matcher.find(at) && matcher.start() < to) {
         const end = matcher.end();
         if (end > matcher.start()) {
-          out.push({ type: 'Pattern', start: matcher.start() + start, end: end + start, score: 1 });
+          report(matcher.start(), end);
         }
         at = Math.max(end, matcher.start() + 1);
       }
-    }
-    if (out.length > known + 1) {
-      out.push(...out.splice(known).sort((a, b) => a.start - b.start));
     }
   }
 
   openFrom(text: string): number {
     // One more unit, because a word boundary depends on what follows.
-    return Math.max(0, text.length - this.#longest);
+    const open = Math.max(0, text.length - this.#longest);
+    if (!SPECIAL.test(text)) {
+      return open;
+    }
+    folded.begin(text, 0);
+    folded.indexOf(text.length);
+    return Math.min(open, folded.startOf(Math.max(0, folded.length - this.#longest)));
   }
 }
 
