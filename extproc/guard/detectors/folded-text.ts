@@ -5,7 +5,12 @@ import { type Escape, readEscape } from './escapes.ts';
 export const END = 0xff;
 
 /** Units folded at a time. */
-const BLOCK = 2048;
+const BLOCK = 1024;
+
+const encoder = new TextEncoder();
+
+/** `&`, `\\` and `%`. */
+const ESCAPE_SIGNS = [0x26, 0x5c, 0x25];
 
 /**
  * A text as recognizers see it: one code a character, folded to ASCII where the character stands
@@ -110,6 +115,9 @@ export class FoldedText {
     const text = this.#text;
     // An expansion has up to four codes.
     this.#reserve(this.length + 4 * (until - this.#next));
+    if (this.#foldAscii(until)) {
+      return;
+    }
     const { codes } = this;
     let { length } = this;
     let next = this.#next;
@@ -140,6 +148,35 @@ export class FoldedText {
     }
     this.length = length;
     this.#next = next;
+  }
+
+  /** Folds until an offset if everything up to there is ASCII and no escape. */
+  #foldAscii(until: number): boolean {
+    const next = this.#next;
+    const units = until - next;
+    const end = this.length + units;
+    const block = this.codes.subarray(this.length, end);
+    const { read, written } = encoder.encodeInto(this.#text.slice(next, until), block);
+    if (read !== units || written !== units) {
+      return false;
+    }
+    for (const sign of ESCAPE_SIGNS) {
+      for (let at = block.indexOf(sign); at >= 0; at = block.indexOf(sign, at + 1)) {
+        readEscape(this.#text, next + at, this.#escape);
+        if (this.#escape.width !== 0) {
+          return false;
+        }
+      }
+    }
+    if (!this.#plain) {
+      for (let index = 0; index < units; index += 1) {
+        this.#starts[this.length + index] = next + index;
+        this.#ends[this.length + index] = next + index + 1;
+      }
+    }
+    this.length = end;
+    this.#next = until;
+    return true;
   }
 
   /** Folds a unit that is not simply ASCII. Returns the next offset; 0 if more text is needed. */

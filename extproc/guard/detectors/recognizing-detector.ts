@@ -105,21 +105,26 @@ export class RecognizingDetector implements Detector {
     const limit = last + this.#reach;
     const isAnchor = this.#isAnchor;
     let { codes, length } = folded;
-    let index = after + 1;
-    let inNumber = after >= 0 ? isDigit(codes[after]!) : isDigit(folded.at(index - 1));
-    for (; index < limit; index += 1) {
-      if (index >= length) {
-        if (!folded.has(index)) {
+    let end = Math.min(limit, length);
+    for (let index = after + 1; index < limit; index += 1) {
+      while (index < end && isAnchor[codes[index]!] === 0) {
+        index += 1;
+      }
+      if (index === end) {
+        if (end === limit || !folded.has(index)) {
           return -1;
         }
         ({ codes, length } = folded);
+        end = Math.min(limit, length);
+        index -= 1;
+        continue;
       }
       const code = codes[index]!;
-      const digit = code <= 0x39 && code >= 0x30;
-      if (isAnchor[code] !== 0 && !(digit && inNumber) && this.#listAt[pairOf(folded.at(index - 1), code)] !== 0) {
+      const before = index > 0 ? codes[index - 1]! : OTHER;
+      const isInside = isDigit(code) && isDigit(before);
+      if (!isInside && this.#listAt[pairOf(before, code)] !== 0) {
         return index;
       }
-      inNumber = digit;
     }
     return -1;
   }

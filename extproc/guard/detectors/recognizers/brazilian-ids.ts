@@ -57,6 +57,7 @@ function brazilianNumber({ type, length, separatorsAt, isValid }: BrazilianNumbe
   return {
     type,
     anchors: '0',
+    canFollow: (before) => !isAlphanumeric(before),
     reach: 0,
     recognize(text, anchor, match) {
       match.start = anchor;

@@ -52,6 +52,8 @@ const digits = new Uint8Array(MAX_DIGITS);
 export const creditCard: Recognizer = {
   type: 'CreditCard',
   anchors: '0',
+  // No issuer has 0, 7 or 9.
+  canFollow: (before, first) => !isAlphanumeric(before) && first !== 0x30 && first !== 0x37 && first !== 0x39,
   reach: 0,
 
   recognize(text, anchor, match) {

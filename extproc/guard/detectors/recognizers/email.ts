@@ -30,6 +30,7 @@ const fileExtensions = new Set([
 export const email: Recognizer = {
   type: 'Email',
   anchors: '@',
+  canFollow: (before) => localPart[before] === 1 && before !== 0x2e,
   reach: MAX_LOCAL_PART,
 
   recognize(text, anchor, match) {

@@ -53,6 +53,7 @@ export function groupedNumber(number: GroupedNumber): Recognizer {
   return {
     type: number.type,
     anchors: '0',
+    canFollow: (before) => !isAlphanumeric(before),
     reach: 0,
     recognize(text, anchor, match) {
       match.start = anchor;

@@ -24,6 +24,7 @@ function countryIndex(first: number, second: number): number {
 export const iban: Recognizer = {
   type: 'IBAN',
   anchors: '0',
+  canFollow: isAlpha,
   reach: 2,
 
   recognize(text, anchor, match) {

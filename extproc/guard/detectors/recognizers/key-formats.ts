@@ -113,7 +113,6 @@ const services: readonly Row[] = [
   // Twilio.
   ['AC AD AL CA CF CL CN CR FW IP KS MM NO PK PN QU RE SC SD SK SM TR UT XE XR', HEX, 32, 32],
   ['sl.', DOTTED, 77, 200], // Dropbox
-  ['pat', /[\w.]/, 79, 79], // Airtable
   ['CFPAT-', WORD, 43, 43], // Contentful
   ['IGQVJ', BASE64, 100], // Instagram
   ['AAAAAAAAAAAAAAAAAAAAA', /[a-z\d%=]/i, 60], // X

@@ -33,7 +33,7 @@ const formats: readonly MarkedFormat[] = [
   format([DIGIT, 12, 18], '|', [WORD, 24, 28]), // Facebook
   format([AZURE, 3, 3], '8Q~', [AZURE, 34, 34]), // Entra ID
   format([WORD, 14, 14], '.atlasv1.', [WORD, 60, 70]), // HCP Terraform
-  format([HEX, 32, 32], '-us', [DIGIT, 1, 2]), // Mailchimp
+  format([HEX, 32, 32], '-u', [codeTable(/[s\d]/), 2, 3]), // Mailchimp
 ];
 
 export const markedKey: Recognizer = {

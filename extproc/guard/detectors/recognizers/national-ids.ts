@@ -82,6 +82,7 @@ export const austrianSocialSecurityNumber = groupedNumber({
 export const frenchSocialSecurityNumber: Recognizer = {
   type: 'FrenchSocialSecurityNumber',
   anchors: '0',
+  canFollow: (before, first) => !isAlphanumeric(before) && (first === 0x31 || first === 0x32),
   reach: 0,
   recognize(text, anchor, match) {
     match.start = anchor;

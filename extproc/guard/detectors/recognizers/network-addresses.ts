@@ -12,6 +12,7 @@ function isHex(code: number): boolean {
 export const ipv4Address: Recognizer = {
   type: 'IPAddress',
   anchors: '0',
+  canFollow: (before, first) => !isAlphanumeric(before) && first !== 0x30,
   reach: 0,
   recognize(text, anchor, match) {
     match.start = anchor;
@@ -105,6 +106,7 @@ export const ipv6Address: Recognizer = {
 export const macAddress: Recognizer = {
   type: 'MACAddress',
   anchors: ':-',
+  canFollow: isHex,
   reach: 2,
   recognize(text, anchor, match) {
     match.start = anchor;

@@ -17,6 +17,7 @@ const MAX_ENDS = 3;
 const MAX_SEPARATOR = 3;
 
 const separators = codeTable(/[ ()./-]/);
+const notBefore = codeTable(/[-./$]/);
 
 const WORDS = ['phone', 'tel', 'mobile', 'cell', 'call', 'fax', 'whatsapp', 'sms', 'text me', 'handy', 'ruf'];
 
@@ -54,6 +55,7 @@ export function phoneRecognizer(regions: readonly string[]): Recognizer {
   return {
     type: 'Phone',
     anchors: '0',
+    canFollow: (before) => !isAlphanumeric(before) && notBefore[before] !== 1,
     reach: 2,
     recognize(text, anchor, match) {
       match.start = anchor;
@@ -93,7 +95,7 @@ function startOf(text: FoldedText, anchor: number): number {
     return isAlphanumeric(text.at(start - 2)) ? -1 : start - 1;
   }
   const before = text.at(start - 1);
-  if (isAlphanumeric(before) || before === 0x2d || before === 0x2e || before === 0x2f || before === 0x24) {
+  if (isAlphanumeric(before) || notBefore[before] === 1) {
     return -1;
   }
   const begins = text.codes[anchor] === 0x30 || start < anchor;

@@ -8,36 +8,61 @@ import { markedKey } from './marked-keys.ts';
 
 interface KnownKey extends KeyFormat {
   readonly table: Uint8Array;
+  /** The anchor's index in the prefix. */
+  readonly anchorAt: number;
 }
 
-/** The formats by the last two characters of their prefix; of those, the longer prefixes first. */
-const formatsAt = new Map<number, KnownKey[]>();
-for (const format of keyFormats.toSorted((a, b) => b.prefix.length - a.prefix.length)) {
-  const { prefix } = format;
-  const ending = endingOf(prefix.charCodeAt(prefix.length - 2), prefix.charCodeAt(prefix.length - 1));
-  formatsAt.set(ending, [...(formatsAt.get(ending) ?? []), { ...format, table: codeTable(format.characters) }]);
+/** Characters of prose and code, the most frequent first; others are rare. */
+const FREQUENT = 'etaoinsrhldcumfpgwyb.vkxjqz';
+
+function frequency(character: string): number {
+  return FREQUENT.includes(character) ? FREQUENT.length + 1 - FREQUENT.indexOf(character) : 1;
 }
+
+/** Returns the index of the second of two neighbours in a prefix that are rare in texts. */
+function rarestPair(prefix: string): number {
+  // A digit is an anchor only where a number begins.
+  const cost = (index: number) =>
+    /\d\d/.test(prefix.slice(index - 1, index + 1))
+      ? Number.POSITIVE_INFINITY
+      : frequency(prefix[index - 1]!) * frequency(prefix[index]!) ** 2;
+  let best = prefix.length - 1;
+  for (let index = best - 1; index > 0; index -= 1) {
+    best = cost(index) < cost(best) ? index : best;
+  }
+  return best;
+}
+
+function pairOf(before: number, anchor: number): number {
+  return (before << 8) | anchor;
+}
+
+/** The formats by the pair of their anchor; of those, the longer prefixes first. */
+const formatsAt: (readonly KnownKey[] | undefined)[] = [];
+for (const format of keyFormats.toSorted((a, b) => b.prefix.length - a.prefix.length)) {
+  const anchorAt = rarestPair(format.prefix);
+  const pair = pairOf(format.prefix.charCodeAt(anchorAt - 1), format.prefix.charCodeAt(anchorAt));
+  formatsAt[pair] = [...(formatsAt[pair] ?? []), { ...format, table: codeTable(format.characters), anchorAt }];
+}
+const anchors = keyFormats.map(({ prefix }) => prefix[rarestPair(prefix)]!);
 /** Beginnings of prefixes, with which a text may end. */
 const beginnings = new Set(keyFormats.flatMap(({ prefix }) => [...prefix].map((_, end) => prefix.slice(0, end))));
 const longestPrefix = Math.max(...keyFormats.map(({ prefix }) => prefix.length));
 
-function endingOf(before: number, last: number): number {
-  return (before << 8) | last;
-}
-
 const knownKey: Recognizer = {
   type: 'Secret',
-  anchors: [...new Set(keyFormats.map(({ prefix }) => prefix.at(-1)!))].join('').replaceAll(/\d/g, '0'),
-  canFollow: (before, anchor) => formatsAt.has(endingOf(before, anchor)),
+  anchors: [...new Set(anchors)].join('').replaceAll(/\d/g, '0'),
+  canFollow: (before, anchor) => formatsAt[pairOf(before, anchor)] !== undefined,
   reach: longestPrefix - 1,
   recognize(text, anchor, match) {
     match.start = anchor;
-    for (const format of formatsAt.get(endingOf(text.at(anchor - 1), text.codes[anchor]!)) ?? []) {
-      const start = anchor + 1 - format.prefix.length;
-      if (endsWith(text, anchor + 1, format.prefix) && !isAlphanumeric(text.at(start - 1))) {
+    for (const format of formatsAt[pairOf(text.at(anchor - 1), text.codes[anchor]!)] ?? []) {
+      const start = anchor - format.anchorAt;
+      const end = start + format.prefix.length;
+      if (text.has(end - 1) && endsWith(text, end, format.prefix) && !isAlphanumeric(text.at(start - 1))) {
         match.start = start;
         match.score = 0.95;
-        if (readKey(text, anchor + 1, format, match)) {
+        if (readKey(text, end, format, match)) {
           return true;
         }
       }
@@ -104,6 +129,7 @@ const MIN_PART = 8;
 const jsonWebToken: Recognizer = {
   type: 'Secret',
   anchors: 'J',
+  canFollow: (before) => before === 0x79,
   reach: 2,
   recognize(text, anchor, match) {
     match.start = anchor;
@@ -152,6 +178,7 @@ const pemBody = codeTable(/[a-z\d+/=\s:,-]/i);
 const privateKey: Recognizer = {
   type: 'Secret',
   anchors: 'N',
+  canFollow: (before) => before === 0x49,
   reach: PEM_BEGIN.length - 1,
   recognize(text, anchor, match) {
     match.start = anchor;
@@ -199,6 +226,7 @@ const userInfo = codeTable(/[^\s/"'`<>@]/);
 const urlPassword: Recognizer = {
   type: 'Secret',
   anchors: '@',
+  canFollow: (before) => userInfo[before] === 1,
   reach: MAX_USER_INFO,
   recognize(text, anchor, match) {
     match.start = anchor;
@@ -262,6 +290,7 @@ const MAX_OPENING = 4;
 const namedSecret: Recognizer = {
   type: 'Secret',
   anchors: '=:',
+  canFollow: (before) => opening[before] === 1 || nameCharacters[before] === 1,
   reach: 0,
   lead: MAX_OPENING,
   recognize(text, anchor, match) {
@@ -310,6 +339,22 @@ const namedSecret: Recognizer = {
   },
 };
 
+/** Two letters of which one pair is in every name of a password or secret. */
+const PAIRS = ['ss', 'wd', 'cr', 'ke'].map((pair) => (pair.charCodeAt(0) << 8) | pair.charCodeAt(1));
+const [SS, WD, CR, KE] = PAIRS;
+
+/** Returns whether a name may be one of a secret; most names are none, and are not read further. */
+function maySayMore(text: FoldedText, start: number, end: number): boolean {
+  let pair = 0;
+  for (let index = start; index < end; index += 1) {
+    pair = ((pair & 0xff) << 8) | (text.codes[index]! | 0x20);
+    if (pair === SS || pair === WD || pair === CR || pair === KE) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /** Returns the name before a sign, in lower case; empty: there is none. */
 function nameBefore(text: FoldedText, anchor: number): string {
   let end = anchor;
@@ -320,7 +365,7 @@ function nameBefore(text: FoldedText, anchor: number): string {
   while (end - start < MAX_NAME && nameCharacters[text.at(start - 1)] === 1) {
     start -= 1;
   }
-  return end - start < SHORTEST_WORD ? '' : text.latin1(start, end).toLowerCase();
+  return end - start < SHORTEST_WORD || !maySayMore(text, start, end) ? '' : text.latin1(start, end).toLowerCase();
 }
 
 /** All recognizers of type Secret. */
