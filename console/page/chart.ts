@@ -35,11 +35,12 @@ function dataOf(spend: Spend): uPlot.AlignedData {
   ];
 }
 
-function optionsFor({ series }: Spend, parent: HTMLElement): uPlot.Options {
+function optionsFor({ series, timesMs }: Spend, parent: HTMLElement): uPlot.Options {
   const style = getComputedStyle(parent);
   const color = (name: string) => resolved(style.getPropertyValue(name), parent);
   const axis = { stroke: color('--quiet'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false } };
   const bars = uPlot.paths.bars!({ size: [0.7, 48] });
+  const halfStep = ((timesMs[1] ?? 0) - (timesMs[0] ?? 0)) / 2000;
   return {
     width: parent.clientWidth,
     height: HEIGHT,
@@ -47,7 +48,11 @@ function optionsFor({ series }: Spend, parent: HTMLElement): uPlot.Options {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'UTC'),
     legend: { show: false },
     cursor: { show: false },
-    scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.05 : 1] } },
+    scales: {
+      // With room for half a bar at both ends.
+      x: { range: (_plot, first, last) => [first - halfStep, last + halfStep] },
+      y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.05 : 1] },
+    },
     axes: [axis, { ...axis, size: 70 }],
     series: [
       {},
