@@ -1,10 +1,14 @@
-/** Real traffic, read by a real Prometheus: every panel of the dashboards has data. */
+/**
+ * Real traffic, read by a real Prometheus: every panel of the dashboards has data, and the queries
+ * of autoscalers follow the load.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parse } from 'yaml';
 import { type PrometheusServer, skipWithoutPrometheus, startPrometheus } from '../../fixtures/prometheus-server.ts';
 import { skipWithoutRedis } from '../../fixtures/redis-server.ts';
 import { type ObservedWorld, startObservedWorld } from './support/observed-world.ts';
@@ -56,7 +60,8 @@ describe('the dashboards', { skip: skipWithoutPrometheus || skipWithoutRedis }, 
     world = await startObservedWorld();
     controller = await startControllerMetrics();
     prometheus = await startPrometheus({
-      global: { scrape_interval: '200ms', scrape_timeout: '200ms' },
+      global: { scrape_interval: '200ms', scrape_timeout: '200ms', evaluation_interval: '200ms' },
+      rule_files: [path.join(repository, 'charts/tallygate/files/rules.yaml')],
       scrape_configs: [
         { job_name: 'tallygate', static_configs: [{ targets: [new URL(world.gateway.metricsUrl).host] }] },
         {
@@ -99,4 +104,47 @@ describe('the dashboards', { skip: skipWithoutPrometheus || skipWithoutRedis }, 
       assert.deepEqual(empty, []);
     });
   }
+
+  const example = (name: string) =>
+    parse(readFileSync(path.join(repository, `examples/autoscaling/${name}.yaml`), 'utf8'));
+
+  /** Returns the query that the adapter sends to Prometheus for an external metric. */
+  function adapterQuery({ metric }: { readonly metric: { readonly name: string } }): string {
+    const [rule] = example('prometheus-adapter').rules.external;
+    const series = metric.name.replace(/^tallygate_backend_(.+)$/, 'tallygate:backend_$1:sum');
+    const labels = 'backend_namespace="default",backend_name="openai"';
+    return rule.metricsQuery.replace('<<.Series>>', series).replace('<<.LabelMatchers>>', labels);
+  }
+
+  it('the queries of autoscalers follow the load, and fall to zero', async () => {
+    const { triggers } = example('keda').spec;
+    const metrics = example('hpa').spec.metrics as readonly { readonly external: Parameters<typeof adapterQuery>[0] }[];
+    const queries = [
+      ...triggers.map(({ metadata }: { metadata: { query: string } }) =>
+        metadata.query.replace('models/llama', 'default/openai'),
+      ),
+      ...metrics.map(({ external }) => adapterQuery(external)),
+    ];
+    const values = () =>
+      Promise.all(queries.map(async (query) => (await prometheus.query(query))[0]?.value ?? Number.NaN));
+    let last: readonly number[] = [];
+    const until = (what: string, holds: (tokens: number, waiting: number) => boolean) =>
+      waitFor(
+        what,
+        async () => {
+          last = await values();
+          return holds(last[0]!, last[1]!) && holds(last[2]!, last[3]!);
+        },
+        5_000,
+        () => last.join(),
+      );
+    await until('idle backend', (tokens, waiting) => tokens === 0 && waiting === 0);
+    const end = await world.openStreams(8);
+    await until('tokens in flight', (tokens) => tokens > 100);
+    const queued = world.queue(4);
+    await until('waiting requests', (_, waiting) => waiting >= 2);
+    await queued;
+    await end();
+    await until('idle backend', (tokens, waiting) => tokens === 0 && waiting === 0);
+  });
 });

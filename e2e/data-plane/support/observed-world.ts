@@ -14,11 +14,17 @@ import { backends, type World } from './world.ts';
 export interface ObservedWorld extends World {
   /** Sends a request of each kind. */
   traffic(): Promise<void>;
+  /** Opens this many streams, which stay until the returned function ends them. */
+  openStreams(count: number): Promise<() => Promise<void>>;
+  /** Sends requests to a backend that serves one at a time. Resolves once all are served. */
+  queue(count: number): Promise<void>;
 }
 
 const TENANTS = ['search', 'ads'];
 const TEAM = 'blue';
 const keyOf = (tenant: string) => `tg-${tenant}-0000000000000000000000`;
+
+const AUTHORIZED = { authorization: `Bearer ${keyOf(TENANTS[0]!)}` };
 
 const price = (input: string, output: string) => ({ currency: 'USD', perMillionTokens: { input, output } });
 const cost = (name: string, amount: string) =>
@@ -134,6 +140,12 @@ export async function startObservedWorld(): Promise<ObservedWorld> {
       provider,
       gateway,
       traffic: () => sendAll(world),
+      openStreams: (count) => openStreams(world, count),
+      queue: async (count) => {
+        const mock = { tokens: 50, paceMs: 5 };
+        const ask = () => chat(world, 'queued', { team: TEAM, headers: AUTHORIZED, mock, body: { stream: true } });
+        await Promise.all(Array.from({ length: count }, ask));
+      },
       stop: async () => {
         await gateway.stop();
         await stop();
@@ -145,9 +157,23 @@ export async function startObservedWorld(): Promise<ObservedWorld> {
   }
 }
 
+async function openStreams({ gateway }: World, count: number): Promise<() => Promise<void>> {
+  const body = { model: 'plenty', messages: [{ role: 'user', content: 'Hello' }], stream: true };
+  const options = { headers: { ...AUTHORIZED, 'x-team': TEAM }, mock: { tokens: 10_000, paceMs: 20 } };
+  const opened = await Promise.all(
+    Array.from({ length: count }, () => open(`${gateway.url}/v1/chat/completions`, body, options)),
+  );
+  return async () => {
+    for (const one of opened) {
+      one.abort();
+    }
+    await Promise.all(opened.map(({ done }) => done));
+  };
+}
+
 async function sendAll(world: World): Promise<void> {
   const { gateway } = world;
-  const headers = { authorization: `Bearer ${keyOf(TENANTS[0]!)}` };
+  const headers = AUTHORIZED;
   const stream = { stream: true };
   const ask = (model: string, mock: object, body: Document = {}) =>
     chat(world, model, { team: TEAM, headers, mock: { tokens: 20, paceMs: 1, ...mock }, body });
