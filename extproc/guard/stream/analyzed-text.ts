@@ -108,6 +108,9 @@ export class AnalyzedText extends EditedText {
       const rule = this.#rules[place]!;
       const outcome = outcomeOf(rule, answer);
       this.guard.block ??= outcome.block;
+      if (outcome.isVerdict && !this.kind.repeats) {
+        this.guard.countVerdict(rule);
+      }
       if (outcome.replacement !== undefined && replacing === undefined) {
         replacing = rule;
         replacement = outcome.replacement;

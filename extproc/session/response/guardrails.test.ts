@@ -196,6 +196,20 @@ describe('a service that looks at responses', () => {
     }
   });
 
+  it('is recorded where its rule only monitors and its verdict names no place', async () => {
+    const analyze: AnalyzeText = async () => ({ action: 'block', findings: [] });
+    const monitor: GuardrailRule = { ...service, action: { type: 'Monitor' } };
+    const [chat] = answerForms;
+    for (const stream of [true, false]) {
+      const answer = stream ? chat!.events(['Hel', 'lo']).join('') : chat!.document('Hello');
+      const { text, record } = await exchanged({ api: 'chat', rules: [monitor], analyze, stream, answer });
+      assert.equal(text, answer);
+      assert.deepEqual(record.guard?.rules, [
+        { rule: 'default/guard/service', action: 'monitor', findings: { flagged: 1 } },
+      ]);
+    }
+  });
+
   it('lets nothing through if it fails and its rule is closed', async () => {
     const analyze: AnalyzeText = async () => {
       throw new DetectorError('timeout', 'slow');
