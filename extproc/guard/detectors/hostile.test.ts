@@ -3,9 +3,10 @@ import { describe, it } from 'node:test';
 import { builtinDetectorNames } from '../../../contract/guardrails.ts';
 import { builtinDetector } from './builtin.ts';
 import type { Detector } from './detector.ts';
+import { FoldedText } from './folded-text.ts';
 import { PatternDetector } from './pattern-detector.ts';
 import { PromptInjectionDetector } from './prompt-injection.ts';
-import { findAll } from './testing.ts';
+import { findAll, found } from './testing.ts';
 
 const nearMatches = [
   '4111 1111 1111 1112 ',
@@ -23,6 +24,7 @@ const nearMatches = [
   'api_key=',
   'password: ',
   'eyJ.',
+  'eyJ-',
   'eyJhbGciOiJI.',
   '-----BEGIN PRIVATE KEY-----\n',
   '://a:',
@@ -39,31 +41,94 @@ const nearMatches = [
   '\u{e0041}',
 ];
 
-/** Returns the fewest milliseconds of several runs. */
-function fewestMs(detector: Detector, text: string): number {
-  let fewest = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 4; run += 1) {
-    const startedMs = performance.now();
+/** Returns how often a detector looks at a character of a text. */
+function looks(detector: Detector, text: string): number {
+  const { at } = FoldedText.prototype;
+  let count = 0;
+  FoldedText.prototype.at = function (index) {
+    count += 1;
+    return at.call(this, index);
+  };
+  try {
     findAll(detector, text);
     detector.openFrom(text.slice(-4096));
-    fewest = Math.min(fewest, performance.now() - startedMs);
+    return count;
+  } finally {
+    FoldedText.prototype.at = at;
   }
-  return fewest;
 }
 
 describe('a text of near-matches', () => {
-  for (const [name, detector] of [
-    ['built-in detectors', builtinDetector(builtinDetectorNames, ['DE', 'US'])],
-    ['patterns', new PatternDetector(['(?i)\\bproject (falcon|osprey)\\b', 'a+b', '(a|b)*c'])],
-    ['prompt injection', new PromptInjectionDetector(0.5)],
-  ] as const) {
-    it(`takes ${name} time in proportion to its length`, () => {
+  it('takes built-in detectors a number of looks in proportion to its length', () => {
+    const detector = builtinDetector(builtinDetectorNames, ['DE', 'US']);
+    for (const part of nearMatches) {
+      const short = part.repeat(Math.ceil(1024 / part.length));
+      const long = looks(detector, short.repeat(8));
+      // A detector reads at most so much of a text for each of its characters.
+      assert.ok(long < 16 * looks(detector, short) + 2000, `${JSON.stringify(part)}: ${long} looks`);
+      assert.ok(long < 300 * short.length * 8, `${JSON.stringify(part)}: ${long} looks`);
+    }
+  });
+
+  it('takes other detectors a text of any of them without a finding that grows', () => {
+    for (const detector of [
+      new PatternDetector(['(?i)\\bproject (falcon|osprey)\\b', 'a+b', '(a|b)*c']),
+      new PromptInjectionDetector(0.5),
+    ]) {
       for (const part of nearMatches) {
-        const short = part.repeat(Math.ceil(8192 / part.length));
-        // Quadratic time would be 64 times. A busy machine may disturb one measurement, not three.
-        const ratios = [0, 1, 2].map(() => fewestMs(detector, short.repeat(8)) / fewestMs(detector, short));
-        assert.ok(Math.min(...ratios) < 24, `${JSON.stringify(part)}: ${ratios.join(', ')} times`);
+        for (const { start, end } of findAll(detector, part.repeat(Math.ceil(16_384 / part.length)))) {
+          assert.ok(end - start <= 16_384, part);
+        }
       }
+    }
+  });
+});
+
+describe('a value in hostile text', () => {
+  const detector = builtinDetector(['CreditCard', 'Email', 'Secret']);
+  const card = '4111111111111111';
+
+  for (const [place, text] of [
+    ['a code block', `\`\`\`\n${card}\n\`\`\``],
+    ['emphasis', `**${card}**`],
+    ['a link', `[pay](https://example.com/?card=${card})`],
+    ['a table', `| card | ${card} |`],
+    ['an HTML element', `<b>${card}</b>`],
+    ['an HTML attribute', `<input value="${card}">`],
+    ['a comment', `<!-- ${card} -->`],
+    ['JSON inside a string', `{\\"card\\":\\"${card}\\"}`],
+    ['text from right to left', `\u202e${card}\u202c`],
+    ['text after a lone surrogate', `\ud800 ${card}`],
+    ['text after a combining mark', `e\u0301 ${card}`],
+  ] as const) {
+    it(`is found in ${place}`, () => {
+      assert.deepEqual(found(detector, text), [`CreditCard: ${card}`]);
+    });
+  }
+
+  for (const [disguise, text] of [
+    ['numeric entities of every digit', [...card].map((digit) => `&#${digit.charCodeAt(0)};`).join('')],
+    ['hexadecimal entities', [...card].map((digit) => `&#x${digit.charCodeAt(0).toString(16)};`).join('')],
+    ['JSON escapes of every digit', [...card].map((digit) => `\\u00${digit.charCodeAt(0).toString(16)}`).join('')],
+    ['an invisible character after every digit', [...card].join('\u2063')],
+    ['variation selectors', [...card].join('\ufe0f')],
+    ['superscript digits', '⁴¹¹¹¹¹¹¹¹¹¹¹¹¹¹¹'],
+    ['circled digits', '④①①①①①①①①①①①①①①①'],
+  ] as const) {
+    it(`is found as ${disguise}`, () => {
+      assert.deepEqual(found(detector, `see ${text} now`), [`CreditCard: ${text}`]);
+    });
+  }
+
+  // The page of detectors says that these are not promised.
+  for (const [disguise, text] of [
+    ['Base64', Buffer.from(card).toString('base64')],
+    ['reversed digits', [...card].toReversed().join('')],
+    ['words', 'four one one one, one one one one, one one one one, one one one one'],
+    ['one part of two messages', card.slice(0, 8)],
+  ] as const) {
+    it(`is not found as ${disguise}`, () => {
+      assert.deepEqual(found(detector, `see ${text} now`), []);
     });
   }
 });

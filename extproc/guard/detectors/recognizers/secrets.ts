@@ -144,6 +144,10 @@ const jsonWebToken: Recognizer = {
       const start = index;
       while (base64Url[text.at(index)] === 1 && index - match.start < MAX_TOKEN) {
         index += 1;
+        // Another token begins, and this one need not be read once more with it.
+        if (index > start + 3 && endsWith(text, index, 'eyJ') && !isAlphanumeric(text.at(index - 4))) {
+          return false;
+        }
       }
       // The key of a token that is encrypted directly is empty.
       if (parts === 0 ? index - start < MIN_PART : index === start && parts !== 1) {
@@ -199,6 +203,11 @@ const privateKey: Recognizer = {
     while (index - match.start < MAX_PEM && pemBody[text.at(index)] === 1) {
       index += 1;
       if (endsWith(text, index, end)) {
+        break;
+      }
+      // Another key begins: no part of a text is read once for each beginning before it.
+      if (endsWith(text, index, PEM_BEGIN)) {
+        index -= PEM_BEGIN.length;
         break;
       }
     }
