@@ -147,15 +147,20 @@ export class Attempts {
     cause: FailoverCause | undefined,
     nowMs: number,
   ): readonly AttemptRecord[] | undefined {
-    if (this.#at >= 0 && !this.#answered) {
-      this.#note(status, cause, nowMs);
+    const isOpen = this.#at >= 0 && !this.#answered;
+    if (this.records.length + (isOpen ? 1 : 0) < 2) {
+      return undefined;
     }
-    return this.records.length > 1 ? this.records : undefined;
+    return isOpen ? [...this.records, this.#record(status, cause, nowMs)] : this.records;
   }
 
   #note(status: number | undefined, cause: FailoverCause | undefined, nowMs: number): void {
     this.#answered = true;
+    this.records.push(this.#record(status, cause, nowMs));
+  }
+
+  #record(status: number | undefined, cause: FailoverCause | undefined, nowMs: number): AttemptRecord {
     const { backend } = this.candidates[this.#at]!.choice.target;
-    this.records.push({ backend, status, cause, durationMs: nowMs - this.#beganMs });
+    return { backend, status, cause, durationMs: nowMs - this.#beganMs };
   }
 }

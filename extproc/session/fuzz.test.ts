@@ -14,6 +14,7 @@ import { counts } from '../quota/testing.ts';
 import type { RequestRecord } from '../record.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { Bodies } from './bodies.ts';
+import { liveRequest } from './drive.ts';
 import { basePolicy, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 await loadEncodings();
@@ -320,7 +321,14 @@ async function run(random: Random): Promise<void> {
     const one = random.pick(open);
     nowMs += random.between(0, 50);
     let done = true;
+    const live = liveRequest(one.handler);
+    if (random.next() < 0.2) {
+      live?.soFar();
+    }
     finished(one, () => {
+      if (random.next() < 0.01) {
+        live?.stop('operator');
+      }
       done = one.steps.next().done === true;
       if (done) {
         one.handler.closed(random.next() < 0.5);
