@@ -15,8 +15,9 @@ Reports on stderr what became of each field: converted, with another meaning, or
 Copies no secret: Secrets name environment variables. Checks its output as tallygate check does.
 Uses no network.
 
-  --from SOURCE     litellm: config.yaml of LiteLLM's proxy, and exports of its keys and teams.
-                    By default, the files decide.
+  --from SOURCE     litellm: config.yaml of LiteLLM's proxy, and exports of its keys and teams;
+                    envoy-ai-gateway: resources of Envoy AI Gateway, with those of Envoy Gateway
+                    and Gateway API that belong to them. By default, the files decide.
   -o, --output PATH write into this file; into a folder, resources.yaml and secrets.yaml
   --json            report as JSON
   --strict          exit with 1 if a field has no equal or another meaning

@@ -8,11 +8,12 @@ import { readWorld, type SourceFile } from '../../translate/read/read.ts';
 import { translate } from '../../translate/translate.ts';
 import { checkedLookup, exampleEnvoy } from '../check.ts';
 import { draftsToYaml, type ObjectDraft } from './draft.ts';
+import { convertEnvoyAiGateway, isEnvoyAiGateway } from './envoy-ai-gateway/convert.ts';
 import { convertLiteLlm, isLiteLlm } from './litellm/convert.ts';
 import { type ReportEntry, reportOf } from './report.ts';
 import { SourceField } from './source-field.ts';
 
-export const sourceNames = ['litellm'] as const;
+export const sourceNames = ['litellm', 'envoy-ai-gateway'] as const;
 export type SourceName = (typeof sourceNames)[number];
 
 export interface ConvertedFiles {
@@ -38,7 +39,7 @@ export function convert(
   if (problems.length > 0 || source === undefined) {
     return { drafts: [], entries: [], problems };
   }
-  const drafts = convertLiteLlm(roots, environment);
+  const drafts = source === 'litellm' ? convertLiteLlm(roots, environment) : convertEnvoyAiGateway(roots);
   return { drafts, entries: reportOf(roots), problems: faultsOf(drafts) };
 }
 
@@ -64,7 +65,11 @@ function rootOf({ value, source }: YamlDocument, problems: Problem[]): readonly 
 
 /** Undefined where the documents belong to no source, or to several. */
 function sourceOf(documents: readonly YamlDocument[]): SourceName | undefined {
-  const found = new Set(documents.flatMap(({ value }) => (isLiteLlm(value) ? ['litellm' as const] : [])));
+  const found = new Set<SourceName>(
+    documents.flatMap(({ value }) =>
+      isLiteLlm(value) ? ['litellm'] : isEnvoyAiGateway(value) ? ['envoy-ai-gateway'] : [],
+    ),
+  );
   return found.size === 1 ? [...found][0] : undefined;
 }
 
@@ -74,7 +79,7 @@ function unknownSource(file: string | undefined): Problem {
     reason: 'UnknownKind',
     path: '',
     message: 'is no configuration that the converter knows',
-    fix: 'name files of LiteLLM, or say what they are with --from',
+    fix: 'name files of LiteLLM or Envoy AI Gateway, or say what they are with --from',
     ...(file !== undefined && { file }),
   };
 }

@@ -11,7 +11,10 @@ export interface DraftObject {
     readonly annotations?: Readonly<Record<string, string>>;
   };
   readonly spec?: object;
+  readonly type?: string;
   readonly stringData?: Readonly<Record<string, string>>;
+  /** Of a ConfigMap. */
+  readonly data?: Readonly<Record<string, string>>;
 }
 
 /** A member of an object in a draft; `key` is '' for the object itself. */
@@ -51,15 +54,14 @@ export class ObjectDraft {
   }
 
   toYaml(): string {
-    const document = new YamlDocument(this.object, { aliasDuplicateObjects: false });
+    const document = new YamlDocument(this.object, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
     const { contents } = document;
-    const first = isMap<Scalar>(contents) ? contents.items[0]?.key : undefined;
-    this.#commentOn(this.object, contents, first);
+    this.#commentOn(this.object, contents, isMap<Scalar>(contents) ? contents.items[0]?.key : undefined);
     return document.toString({ lineWidth: 0 });
   }
 
-  /** `owner` is the node that a comment on the value itself stands above. */
-  #commentOn(value: unknown, node: unknown, owner: Node | undefined): void {
+  /** A comment on the value itself stands above `owner`. */
+  #commentOn(value: unknown, node: unknown, owner: Node | undefined, isItem = false): void {
     if (typeof value !== 'object' || value === null) {
       return;
     }
@@ -69,12 +71,12 @@ export class ObjectDraft {
       for (const [index, { key, value: member }] of node.items.entries()) {
         const name = String(key.value);
         // Above the item of a list, not between its dash and its first member.
-        addComment(index === 0 ? (owner ?? key) : key, comments?.get(name));
+        addComment(index === 0 && isItem ? (owner ?? key) : key, comments?.get(name));
         this.#commentOn(Reflect.get(value, name), member, key);
       }
     } else if (isSeq<Node>(node)) {
       for (const [index, item] of node.items.entries()) {
-        this.#commentOn(Reflect.get(value, index), item, item);
+        this.#commentOn(Reflect.get(value, index), item, item, true);
       }
     }
   }

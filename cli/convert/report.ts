@@ -4,6 +4,8 @@ import type { FieldVerdict, SourceField } from './source-field.ts';
 export interface ReportEntry {
   readonly file: string;
   readonly line?: number;
+  /** Of a Kubernetes document. */
+  readonly object?: string;
   readonly field: string;
   readonly verdict: FieldVerdict['type'];
   /** The objects and fields in the output. */
@@ -12,6 +14,9 @@ export interface ReportEntry {
   readonly text?: string;
   readonly fix?: string;
 }
+
+/** Why `kind` and the name of an object need no counterpart; each entry names the object. */
+export const NAMES_OBJECT = 'it names the object';
 
 const unknown: FieldVerdict = {
   type: 'NoEqual',
@@ -39,10 +44,11 @@ function entriesBelow(field: SourceField, isCovered: boolean): readonly ReportEn
 }
 
 function entry(field: SourceField, verdict: FieldVerdict): ReportEntry {
-  const { file, line, path } = field;
+  const { file, line, object, path } = field;
   return {
     file,
     ...(line !== undefined && { line }),
+    ...(object !== undefined && { object }),
     field: path,
     verdict: verdict.type,
     ...('to' in verdict && { to: verdict.to.draft.nameOf(verdict.to) }),
@@ -67,7 +73,7 @@ const headings: Readonly<Record<FieldVerdict['type'], string>> = {
 export function reportText(entries: readonly ReportEntry[]): string {
   let text = '';
   for (const [verdict, heading] of Object.entries(headings)) {
-    const of = entries.filter((each) => each.verdict === verdict);
+    const of = entries.filter((each) => each.verdict === verdict && each.text !== NAMES_OBJECT);
     if (of.length > 0) {
       text += `${of.length} ${of.length === 1 ? 'field' : 'fields'} that ${heading}:\n${of.map(lineText).join('')}\n`;
     }
@@ -75,8 +81,9 @@ export function reportText(entries: readonly ReportEntry[]): string {
   return `${text}${summary(entries)}\n`;
 }
 
-function lineText({ file, line, field, to, text, fix }: ReportEntry): string {
-  const where = `${file}${line === undefined ? '' : `:${line}`}: ${field === '' ? '(the whole document)' : field}`;
+function lineText({ file, line, object, field, to, text, fix }: ReportEntry): string {
+  const name = [object, field].filter(Boolean).join(' ');
+  const where = `${file}${line === undefined ? '' : `:${line}`}: ${name === '' ? 'the document' : name}`;
   const rest = [to && ` → ${to}`, text && `: ${text}`, fix && `; fix: ${fix}`].filter(Boolean).join('');
   return `  ${where}${rest}\n`;
 }

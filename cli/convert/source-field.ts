@@ -20,15 +20,22 @@ export type FieldVerdict =
 const MAX_FIELDS = 200_000;
 const MAX_DEPTH = 64;
 
+/** What the fields of a document share. */
+interface FieldBudget {
+  left: number;
+  readonly object: string | undefined;
+}
+
 export class SourceField {
   readonly value: unknown;
   readonly path: string;
   readonly #source: Source;
   readonly #members: ReadonlyMap<string, SourceField>;
+  readonly #object: string | undefined;
   readonly #verdicts: FieldVerdict[] = [];
 
-  /** Use `read`; `budget` bounds the fields of the document. */
-  constructor(value: unknown, path: string, source: Source, budget: { left: number }, depth = 0) {
+  /** Use `read`. */
+  constructor(value: unknown, path: string, source: Source, budget: FieldBudget, depth = 0) {
     budget.left--;
     if (budget.left < 0 || depth > MAX_DEPTH) {
       throw new RangeError(
@@ -38,6 +45,7 @@ export class SourceField {
     this.value = value;
     this.path = path;
     this.#source = source;
+    this.#object = budget.object;
     const members = new Map<string, SourceField>();
     if (Array.isArray(value)) {
       for (const [index, item] of value.entries()) {
@@ -53,7 +61,12 @@ export class SourceField {
 
   /** Throws a RangeError for a document with too many fields, or too deep ones. */
   static read(value: unknown, source: Source): SourceField {
-    return new SourceField(value, '', source, { left: MAX_FIELDS });
+    return new SourceField(value, '', source, { left: MAX_FIELDS, object: objectName(value) });
+  }
+
+  /** Names the object of a Kubernetes document, which the paths of its fields do not. */
+  get object(): string | undefined {
+    return this.#object;
   }
 
   get file(): string {
@@ -134,6 +147,13 @@ export class SourceField {
   get isEmpty(): boolean {
     return this.#members.size === 0 && (this.value === null || typeof this.value === 'object');
   }
+}
+
+function objectName(value: unknown): string | undefined {
+  if (!isRecord(value) || typeof value['kind'] !== 'string' || !isRecord(value['metadata'])) {
+    return undefined;
+  }
+  return `${value['kind']} ${String(value['metadata']['name'])}`;
 }
 
 /** Resolves the merge keys of YAML 1.1, which both sources read. */

@@ -1,6 +1,7 @@
 /** Deployments of LiteLLM become models of AIBackends. */
 import { backendSpec } from '../../../crds/backend.ts';
 import { modelName } from '../../../crds/schema.ts';
+import { azureVersion, OLDEST_AZURE_VERSION } from '../azure-version.ts';
 import { endpointOf } from '../base-url.ts';
 import { ObjectDraft } from '../draft.ts';
 import { UniqueLabels } from '../names.ts';
@@ -142,15 +143,6 @@ export class BackendDrafts {
       ...(catalog !== undefined && { catalog }),
     };
   }
-}
-
-/** The oldest dated version that Tallygate speaks. */
-const OLDEST_AZURE_VERSION = '2024-10-21';
-
-/** Undefined for the default, the v1 API. */
-function azureVersion(text: string | undefined): string | undefined {
-  const isDated = text !== undefined && /^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$/.test(text);
-  return (isDated && text.slice(0, 10) >= OLDEST_AZURE_VERSION) || text === 'preview' ? text : undefined;
 }
 
 function reportAzureVersion(

@@ -1,7 +1,8 @@
 /** The settings of LiteLLM's router that apply to all rules. */
 import type { Place } from '../draft.ts';
+import { durationText } from '../duration-text.ts';
 import type { SourceField } from '../source-field.ts';
-import { durationText, type LiteLlmSource } from './source.ts';
+import type { LiteLlmSource } from './source.ts';
 
 export interface RouterSettings {
   readonly numRetries: SourceField | undefined;
