@@ -136,7 +136,9 @@ export class Session {
     if (this.#startMs === 0 || this.over) {
       return undefined;
     }
-    const input = this.#settlementInput({}, this.#forwarded, nowMs);
+    const atEnd = this.#settlementInput({}, this.#forwarded, nowMs);
+    // Only a response that ends takes part in the sample whose counts are compared.
+    const input = { ...atEnd, compares: () => false };
     return requestRecord(input, requestCost(input));
   }
 
