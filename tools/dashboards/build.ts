@@ -105,7 +105,8 @@ function panelBuilder(panel: PanelDescription): PanelBuilder {
     .height(panel.type === 'stat' ? STAT_HEIGHT : PANEL_HEIGHT)
     .span(panel.width)
     .targets(panel.queries.map((query, index) => target(query, index, panel.type)));
-  return panel.bad === undefined && panel.type !== 'stat' ? builder : builder.thresholds(thresholds(panel.bad));
+  // Without thresholds, Grafana paints values from 80 on red.
+  return builder.thresholds(thresholds(panel.bad));
 }
 
 function typedPanel(panel: PanelDescription): PanelBuilder {
@@ -142,8 +143,10 @@ function target({ expr, legend }: QueryDescription, index: number, type: PanelDe
 
 const refId = (index: number) => String.fromCharCode('A'.charCodeAt(0) + index);
 
-function lines({ type }: PanelOf<'lines' | 'areas' | 'bars'>): timeseries.PanelBuilder {
+function lines({ type, bad }: PanelOf<'lines' | 'areas' | 'bars'>): timeseries.PanelBuilder {
+  const style = bad === undefined ? common.GraphThresholdsStyleMode.Off : common.GraphThresholdsStyleMode.Dashed;
   const builder = new timeseries.PanelBuilder()
+    .thresholdsStyle(new common.GraphThresholdsStyleConfigBuilder().mode(style))
     .min(0)
     .legend(
       new common.VizLegendOptionsBuilder()

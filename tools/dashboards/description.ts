@@ -34,7 +34,7 @@ interface AnyPanel {
   readonly queries: readonly QueryDescription[];
   /** In 24ths of the page. */
   readonly width: number;
-  /** From which value on the panel is orange and red; colours the background of a `stat`. */
+  /** From which value on the panel is orange and red: the background, the bar, or a dashed line. */
   readonly bad?: { readonly orange?: number; readonly red?: number };
 }
 
