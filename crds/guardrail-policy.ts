@@ -184,7 +184,7 @@ export const guardrailPolicySpec = z
       .object({ maxBytes: maxBytes.default('64Ki'), maxDelay: maxDelay.default('2s') })
       .meta({
         description:
-          'The bounds of what streams hold back while a value or a verdict is undecided. At a bound, the text is decided as it is, and what follows of a value is masked from there on. `maxDelay` applies only where all rules are `Open`.',
+          'The bounds of what streams hold back while a value or a verdict is undecided. At a bound, an event leaves without the part of its text that is not decided, which follows in a later event. Where the API allows none, `onFailure` decides at `maxBytes`.',
       })
       .default({ maxBytes: '64Ki', maxDelay: '2s' }),
   })

@@ -27,6 +27,8 @@ interface AskedWindow {
 }
 
 export class AnalyzedText extends EditedText {
+  /** Services decide about windows; where they have no answer, their timeout ends the wait. */
+  readonly mayWithhold = false;
   readonly #rules: readonly ExternalGuardRule[];
   readonly #analyses: Analyses;
   #asked: AskedWindow | undefined;
@@ -59,9 +61,10 @@ export class AnalyzedText extends EditedText {
   }
 
   /** Asks about what there is, although more may follow. */
-  release(): void {
+  release(): boolean {
     this.#finalTo = this.base + this.text.length;
     this.#ask();
+    return true;
   }
 
   /** Asks about the next window, unless an answer is missing or the text is too short. */

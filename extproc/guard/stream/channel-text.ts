@@ -27,6 +27,7 @@ export interface DetectionStage {
 const NO_RULES: readonly GuardRule[] = [];
 
 export class ChannelText extends EditedText {
+  readonly mayWithhold = true;
   readonly #rules: readonly GuardRule[];
   readonly #placeholders: Detector | undefined;
   /** Findings that begin before this place are decided. */
@@ -82,12 +83,14 @@ export class ChannelText extends EditedText {
 
   /**
    * Releases what waits, although a value may go on later, which is then masked from there on.
-   * Where a rule is closed, the beginning of a value passes only if this is `forced`.
+   * Not where a rule is closed, because the beginning of a value would pass.
    */
-  release(forced: boolean): void {
-    if (forced || this.#rules.every(({ onFailure }) => onFailure === 'Open')) {
+  release(): boolean {
+    const isOpen = this.#rules.every(({ onFailure }) => onFailure === 'Open');
+    if (isOpen) {
       this.#decide(true);
     }
+    return isOpen;
   }
 
   /** Decides as much as is possible; `final`: everything. */

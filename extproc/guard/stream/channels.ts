@@ -11,8 +11,10 @@ export interface GuardedText extends EditedText {
   readonly isFree: boolean;
   /** Decides the rest: nothing follows. */
   end(): void;
-  /** Decides what there is, although more may follow; where a rule is closed, only if `forced`. */
-  release(forced: boolean): void;
+  /** Whether what is not decided may be taken out of its event. */
+  readonly mayWithhold: boolean;
+  /** Decides what there is, although more may follow; false where a closed rule forbids it. */
+  release(): boolean;
 }
 
 export type NewText = (kind: ChannelKind) => GuardedText;
@@ -34,6 +36,8 @@ export class Channels {
   readonly #open = new Map<string, OpenChannel>();
   /** Texts that are complete and not decided, because an answer is missing. */
   #ended: GuardedText[] = [];
+  /** Events for text that has no other any more; whoever sends them empties the list. */
+  readonly carriers: HeldText[] = [];
 
   constructor(guard: RequestGuard, newText: NewText) {
     this.#guard = guard;
@@ -55,6 +59,7 @@ export class Channels {
   /** Decides everything: nothing follows. */
   end(): void {
     for (const [name, { channel }] of this.#open) {
+      this.#carryOn(channel);
       this.#endText(channel);
       this.#open.delete(name);
     }
@@ -72,6 +77,13 @@ export class Channels {
     this.#ended = [];
   }
 
+  #carryOn(text: GuardedText): void {
+    const carrier = this.#guard.block === undefined ? text.carryOn() : undefined;
+    if (carrier !== undefined) {
+      this.carriers.push(carrier);
+    }
+  }
+
   #endText(text: GuardedText): void {
     if (this.#guard.block === undefined) {
       text.end();
@@ -81,13 +93,15 @@ export class Channels {
     }
   }
 
-  /** Releases what this event waits for. */
-  release(held: HeldText, forced: boolean): void {
-    for (const open of this.#open.values()) {
-      if (open.channel.oldest === held && this.#guard.block === undefined) {
-        open.channel.release(forced);
+  /** Lets go of an event that may wait no longer. Returns false where a closed rule forbids it. */
+  release(held: HeldText): boolean {
+    let isReleased = true;
+    for (const { channel } of this.#open.values()) {
+      if (this.#guard.block === undefined && channel.holds(held)) {
+        isReleased = ((channel.mayWithhold && channel.withhold(held)) || channel.release()) && isReleased;
       }
     }
+    return isReleased;
   }
 
   *#takeWhole(held: HeldText, text: ResponseText): Generator<number, void> {
@@ -125,17 +139,19 @@ export class Channels {
       const { channel } = open;
       if (open.choice === choice && channel.kind.scope !== scope && !channel.isDecided && !open.resumed) {
         open.released = true;
-        channel.release(false);
+        channel.release();
       }
     }
   }
 
-  #end({ endedChannel, endedChoices, endsAll }: ResponseTexts): void {
-    if (endedChannel === undefined && endedChoices.length === 0 && !endsAll) {
+  #end({ endedChannel, endedChoices, begunBlock, endsAll }: ResponseTexts): void {
+    if (endedChannel === undefined && endedChoices.length === 0 && begunBlock === undefined && !endsAll) {
       return;
     }
     for (const [name, open] of this.#open) {
-      if (endsAll || name === endedChannel || endedChoices.includes(open.choice)) {
+      const isOver = begunBlock !== undefined && !(begunBlock === 'text' && open.channel.kind.scope === 'assistant');
+      if (endsAll || isOver || name === endedChannel || endedChoices.includes(open.choice)) {
+        this.#carryOn(open.channel);
         this.#endText(open.channel);
         this.#open.delete(name);
       }

@@ -6,8 +6,9 @@ import type { Replacement, RequestGuard, RuleFinding } from '../guard.ts';
 import { blockSigned } from '../signed-text.ts';
 import type { TextFragment } from '../text/fragment.ts';
 import { numberUnits } from '../text/number-units.ts';
-import { escapedUnits, unitsOf, windowEnd } from '../text/string-units.ts';
-import type { HeldText } from './held-text.ts';
+import { escapedUnits, offsetOfUnit, unitsOf, windowEnd } from '../text/string-units.ts';
+import { type Carrier, carrierOf } from './carrier.ts';
+import { HeldText } from './held-text.ts';
 import { BARE, JsonSource, kindOf, placeOf, STRING, STRUCTURE } from './json-source.ts';
 
 /** Bytes that are looked at at once, so that a long text takes several small steps. */
@@ -26,6 +27,8 @@ interface Piece {
   /** The place of its first unit in the source of the channel, and of the one after its last. */
   readonly from: number;
   to: number;
+  /** The text was taken out of its event, and goes with the next one. */
+  readonly isCarried: boolean;
 }
 
 type TextSpan = Pick<TextFragment, 'start' | 'end' | 'whole'>;
@@ -51,6 +54,9 @@ export abstract class EditedText {
   #droppedBare = 0;
   /** The end of the source. */
   #end = 0;
+  /** Decided text without an event, still escaped. */
+  #carried: Uint8Array[] = [];
+  #carrier: Carrier | undefined;
 
   constructor(kind: ChannelKind, guard: RequestGuard) {
     this.kind = kind;
@@ -62,9 +68,67 @@ export abstract class EditedText {
     return this.#pieces.length === 0;
   }
 
-  /** The oldest event that waits for this channel. */
-  get oldest(): HeldText | undefined {
-    return this.#pieces[0]?.held;
+  /** Whether an event waits for this channel. */
+  holds(held: HeldText): boolean {
+    return this.#pieces.some((piece) => piece.held === held);
+  }
+
+  /**
+   * Takes what is not decided out of an event, so that the event can go. Returns false where no
+   * later event could have the text.
+   */
+  withhold(held: HeldText): boolean {
+    const places = [...this.#pieces.keys()].filter((place) => this.#pieces[place]!.held === held);
+    const event = held.bytes.subarray(held.base, held.base + held.length);
+    const carrier = carrierOf(event, this.#pieces[places[0]!]!.start);
+    if (carrier === undefined) {
+      return false;
+    }
+    this.#carrier = carrier;
+    if (places[0] === 0) {
+      this.#insertCarried(this.#pieces[0]!);
+    }
+    for (const place of places) {
+      this.#pieces[place] = this.#withheld(this.#pieces[place]!);
+    }
+    return true;
+  }
+
+  #withheld({ held, start, end, from, to }: Piece): Piece {
+    const decided = Math.max(this.released, Math.min(this.replacedTo, this.base + this.text.length));
+    let cutFrom = Math.min(to, Math.max(from, this.#sourceAt(decided)));
+    if (this.#source === undefined && cutFrom > from && isLowSurrogate(this.text.charCodeAt(cutFrom - this.base))) {
+      cutFrom--;
+    }
+    const at = offsetOfUnit(held.bytes, held.base + start, held.base + end, cutFrom - from) - held.base;
+    const bytes = Buffer.from(held.bytes.subarray(held.base + at, held.base + end));
+    held.edits.push({ start: at, end, bytes: NOTHING });
+    held.undecided--;
+    const carried = new HeldText(bytes, 0, bytes.length, held.sinceMs);
+    carried.undecided = 1;
+    return { held: carried, start: 0, end: bytes.length, from: cutFrom, to, isCarried: true };
+  }
+
+  /** Puts text before that of an event. */
+  #insertCarried({ held, start }: Piece): void {
+    if (this.#carried.length > 0) {
+      held.edits.push({ start, end: start, bytes: Buffer.concat(this.#carried) });
+      this.#carried = [];
+    }
+  }
+
+  /** Returns an event for text that was taken out of one; undefined: there is none. */
+  carryOn(): HeldText | undefined {
+    if (this.#carrier === undefined || (this.#carried.length === 0 && !this.#pieces.some((one) => one.isCarried))) {
+      return undefined;
+    }
+    const { before, after } = this.#carrier;
+    const bytes = Buffer.concat([before, after]);
+    const held = new HeldText(bytes, 0, bytes.length, 0);
+    held.undecided = 1;
+    const place = { start: before.length, end: before.length, from: this.#end, to: this.#end };
+    this.#pieces.push({ held, ...place, isCarried: false });
+    return held;
   }
 
   /** Adds the next fragment. Yields the units of each step. */
@@ -74,7 +138,7 @@ export abstract class EditedText {
     }
     const isNumber = this.kind.form === 'number';
     held.undecided++;
-    const piece = { held, start, end, from: this.#end, to: Number.POSITIVE_INFINITY };
+    const piece = { held, start, end, from: this.#end, to: Number.POSITIVE_INFINITY, isCarried: false };
     this.#pieces.push(piece);
     const atOnce = whole && this.kind.form === 'text';
     for (let at = start; at < end; ) {
@@ -116,6 +180,7 @@ export abstract class EditedText {
       piece.held.undecided--;
     }
     this.#pieces.length = 0;
+    this.#carried = [];
   }
 
   /** Adds what is left of a source that ends within an escape. */
@@ -187,7 +252,13 @@ export abstract class EditedText {
   protected letGo(): void {
     const decided = this.#sourceAt(this.released);
     while (this.#pieces.length > 0 && this.#pieces[0]!.to <= decided) {
-      this.#pieces.shift()!.held.undecided--;
+      const piece = this.#pieces.shift()!;
+      if (piece.isCarried) {
+        this.#carried.push(piece.held.edited());
+      } else {
+        this.#insertCarried(piece);
+      }
+      piece.held.undecided--;
     }
   }
 
@@ -290,4 +361,8 @@ export abstract class EditedText {
     const mark = this.#marks[place - this.base];
     return mark === undefined ? this.#source.readTo : placeOf(mark);
   }
+}
+
+function isLowSurrogate(unit: number): boolean {
+  return unit >= 0xdc00 && unit < 0xe000;
 }

@@ -137,35 +137,4 @@ describe('a text that is open while others wait', () => {
     assert.deepEqual(pass(choices, open(), LIMITS, [0, 10, 2001]).left, [0, 0, 3]);
     assert.deepEqual(pass(choices, open(), { bytes: 150, ms: 2000 }).left, [0, 0, 3]);
   });
-
-  it('waits for its value, whatever comes between and however slowly, by a closed rule', () => {
-    for (const between of [
-      call('{"key": 1}'),
-      chunk(0, { reasoning_content: 'So. ' }),
-      chunk(1, { content: 'One. ' }),
-    ]) {
-      for (const value of VALUES) {
-        for (const at of [1, Math.ceil(value.length / 2), value.length - 1]) {
-          const events = [
-            chunk(0, { content: value.slice(0, at) }),
-            between,
-            chunk(0, { content: `${value.slice(at)} ` }),
-          ];
-          const { events: sent } = pass(events, guardWith(), LIMITS, [0, 2001, 4002]);
-          assert.deepEqual(sent.slice(1), [between, chunk(0, { content: ' ' })]);
-          assert.match(sent[0]!, /"content":"<\w+-1>"/);
-        }
-      }
-    }
-  });
-
-  it('is released at the bound of bytes, also by a closed rule', () => {
-    const events = [
-      chunk(0, { content: '4111 1111 ' }),
-      chunk(1, { content: 'One. ' }),
-      chunk(1, { content: 'Two. ' }),
-    ];
-    assert.deepEqual(pass(events, guardWith(), { bytes: 150, ms: 2000 }).left, [0, 0, 3]);
-    assert.deepEqual(pass(events, guardWith(), LIMITS, [0, 10, 2001]).left, [0, 0, 0]);
-  });
 });

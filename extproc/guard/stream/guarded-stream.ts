@@ -27,6 +27,8 @@ const DONE = '[DONE]';
 export class GuardedStream {
   /** An event cannot be read, so that its text is unknown. */
   unreadable = false;
+  /** A closed rule allows no event to go that has waited to the bound. */
+  exceeded = false;
   readonly #guard: RequestGuard;
   readonly #limits: HoldBackLimits;
   readonly #send: SendEvent;
@@ -65,7 +67,7 @@ export class GuardedStream {
       this.ending(bytes, start, end);
       return;
     }
-    if (this.unreadable && this.#closed) {
+    if (this.exceeded || (this.unreadable && this.#closed)) {
       return;
     }
     const data = this.#data;
@@ -125,8 +127,12 @@ export class GuardedStream {
 
   /** Decides what waits as it is, and releases it: nothing follows. */
   end(): void {
+    if (this.exceeded) {
+      return;
+    }
     if (this.block === undefined) {
       this.#channels.end();
+      this.#holdCarriers();
     }
     this.resume();
   }
@@ -154,6 +160,15 @@ export class GuardedStream {
       held.finishes = [...texts.finishes];
     }
     finished(this.#channels.take(held, texts));
+    this.#holdCarriers();
+  }
+
+  /** Text that was taken out of its event comes before the event with which it ends. */
+  #holdCarriers(): void {
+    for (const carrier of this.#channels.carriers.splice(0)) {
+      this.#heldBytes += carrier.length;
+      this.#held.push(carrier);
+    }
   }
 
   /** Releases the oldest events whose text is decided. */
@@ -192,7 +207,7 @@ export class GuardedStream {
     this.#held.length = 0;
   }
 
-  /** An open text may hold up others only so far, and where all rules are open, so long. */
+  /** An open text may hold up others only so far and so long. */
   #bound(nowMs: number): void {
     for (let oldest = this.#held[0]; oldest !== undefined; oldest = this.#held[0]) {
       const isLong = this.#held.length > 1 && this.#heldBytes > this.#limits.bytes;
@@ -200,9 +215,13 @@ export class GuardedStream {
       if (!isLong && !isOld) {
         return;
       }
-      this.#channels.release(oldest, isLong);
+      const isReleased = this.#channels.release(oldest);
       if (this.block !== undefined) {
         this.#blocked();
+        return;
+      }
+      if (!isReleased && isLong) {
+        this.exceeded = true;
         return;
       }
       this.#letGo();

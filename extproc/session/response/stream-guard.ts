@@ -27,7 +27,7 @@ export interface ResponseGuard {
   readonly ask: (question: ResponseQuestion) => ActionOf<'analyze'>;
 }
 
-export type UnexaminedReason = 'unreadable_response' | 'response_too_long';
+export type UnexaminedReason = 'unreadable_response' | 'response_too_long' | 'hold_back';
 
 const eventTooLong = failure(
   'unreadable_answer',
@@ -165,7 +165,10 @@ export class StreamGuard {
   /** Returns why the stream must end: a rule blocks, or what is not examined must not pass. */
   problem(nowMs: number): Failure | undefined {
     this.#nowMs = nowMs;
-    const { block, unreadable } = this.#stream;
+    const { block, unreadable, exceeded } = this.#stream;
+    if (exceeded) {
+      this.#note('hold_back');
+    }
     if (unreadable) {
       this.#note('unreadable_response');
     }

@@ -63,6 +63,8 @@ export class ResponseTexts implements JsonVisitor {
   readonly endedChoices: string[] = [];
   /** The channel that ends. */
   endedChannel: string | undefined;
+  /** The kind of the block of a message that begins; no block of another kind goes on. */
+  begunBlock: string | undefined;
   /** Nothing follows at all. */
   endsAll = false;
   /** The document has more strings than are read. */
@@ -140,6 +142,9 @@ export class ResponseTexts implements JsonVisitor {
     if (object.isFinished) {
       this.#finish(object);
     }
+    if (object.key === 'content_block' && this.#streamed) {
+      this.begunBlock = object.type;
+    }
     this.#object = object.parent;
   }
 
@@ -209,6 +214,7 @@ export class ResponseTexts implements JsonVisitor {
     this.spelled.length = 0;
     this.endedChoices.length = 0;
     this.endedChannel = undefined;
+    this.begunBlock = undefined;
     this.endsAll = false;
     this.hasTooMany = false;
     this.#found.length = 0;
