@@ -6,9 +6,10 @@ import type { SharedStoreOptions } from '../controller/shared-store.ts';
 import { parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { createLog } from '../runtime/log.ts';
-import { type OpenTelemetry, startOpenTelemetry } from '../runtime/open-telemetry.ts';
+import { type OpenTelemetry, type OtlpMetrics, startOpenTelemetry } from '../runtime/open-telemetry.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
 import { wrongDestination } from '../translate/link/destinations.ts';
+import { otlpMetrics, telemetryService } from './telemetry-settings.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate controller --namespace NAMESPACE [OPTION]…
@@ -101,7 +102,7 @@ export const controller: Verb = async ({ args, settings }) => {
     listen,
     log,
   });
-  const telemetry = await startTelemetry(service, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);
+  const telemetry = await startTelemetry(service, otlpMetrics(settings, telemetryService('tallygate-controller')));
   const health = await startHealthServer({
     address: metricsAddress,
     readiness: () => {
@@ -124,7 +125,7 @@ export const controller: Verb = async ({ args, settings }) => {
     [
       { name: 'controller', deadlineMs: 10_000, run: service.close },
       { name: 'health server', deadlineMs: 1000, run: health.close },
-      { name: 'telemetry', deadlineMs: 3000, run: () => telemetry.shutdown() },
+      { name: 'telemetry', deadlineMs: 3000, run: () => telemetry.shutdown(2000) },
     ],
     log,
   );
@@ -132,7 +133,7 @@ export const controller: Verb = async ({ args, settings }) => {
   process.exit(clean ? 0 : 1);
 };
 
-async function startTelemetry(service: Controller, otlp: boolean): Promise<OpenTelemetry> {
+async function startTelemetry(service: Controller, otlp: OtlpMetrics | undefined): Promise<OpenTelemetry> {
   const telemetry = await startOpenTelemetry({ serviceName: 'tallygate-controller', otlp, tables: [] });
   const meter = telemetry.meterProvider.getMeter('tallygate');
   const counter = (name: string, description: string, value: () => number) =>

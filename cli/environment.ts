@@ -13,11 +13,14 @@ import {
 } from '../extproc/quota/export/target.ts';
 import { memoryDefaults } from '../extproc/quota/memory-options.ts';
 import { usageDefaults } from '../extproc/quota/usage-tables.ts';
+import { OUTCOMES, SAMPLERS } from '../extproc/telemetry/traces/sampling.ts';
 import {
   type Address,
   address,
+  listOf,
   oneOf,
   optionalText,
+  ratio,
   readEnvironment,
   text,
   type Values,
@@ -25,6 +28,7 @@ import {
   wholeNumber,
 } from '../runtime/environment.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
+import { OTLP_PROTOCOLS } from '../runtime/otlp-protocols.ts';
 
 const METRICS_ADDRESS: Address = { type: 'tcp', host: '127.0.0.1', port: 9464 };
 
@@ -90,7 +94,26 @@ export const variables = {
   TALLYGATE_DRAIN_TIMEOUT: wholeNumber(0, 3600, 30),
   OPENAI_API_KEY: optionalText(),
   ANTHROPIC_API_KEY: optionalText(),
+  OTEL_SDK_DISABLED: oneOf(['true', 'false'], 'false'),
+  /** The collector of traces and metrics; its headers may contain a secret. */
   OTEL_EXPORTER_OTLP_ENDPOINT: optionalText(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optionalText(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: optionalText(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: oneOf(OTLP_PROTOCOLS, 'http/protobuf'),
+  OTEL_TRACES_EXPORTER: oneOf(['otlp', 'none'], 'otlp'),
+  OTEL_METRICS_EXPORTER: oneOf(['otlp', 'none'], 'otlp'),
+  /** Milliseconds. */
+  OTEL_METRIC_EXPORT_INTERVAL: wholeNumber(100, 3_600_000, 60_000),
+  OTEL_METRIC_EXPORT_TIMEOUT: wholeNumber(100, 3_600_000, 30_000),
+  OTEL_TRACES_SAMPLER: oneOf(SAMPLERS, 'parentbased_always_on'),
+  OTEL_TRACES_SAMPLER_ARG: ratio(1),
+  /** The most spans that wait for the collector. */
+  OTEL_BSP_MAX_QUEUE_SIZE: wholeNumber(100, 1_000_000, 20_000),
+  OTEL_SEMCONV_STABILITY_OPT_IN: text(''),
+  /** Traces that are recorded although the sampler leaves them out. */
+  TALLYGATE_TRACES_ALWAYS: listOf([...OUTCOMES, 'none'], OUTCOMES),
+  /** Adds the attributes of OpenInference to spans. */
+  TALLYGATE_OPENINFERENCE: oneOf(['on', 'off'], 'off'),
   XDG_STATE_HOME: optionalText(),
   /** The parent of the folder for the tokens of `tallygate login`. */
   XDG_CONFIG_HOME: optionalText(),

@@ -15,21 +15,24 @@ import { JournalError } from '../extproc/quota/journal-database.ts';
 import type { BudgetAlert, Overdraft } from '../extproc/quota/store.ts';
 import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
+import type { Traces } from '../extproc/telemetry/traces/traces.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { exitOnUncaught } from '../runtime/last-resort.ts';
 import { createLineWriter } from '../runtime/line-writer.ts';
 import { createLog, type Log } from '../runtime/log.ts';
-import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
+import type { OpenTelemetry, OtlpMetrics } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { ConsoleCalls } from './console-calls.ts';
 import type { Settings } from './environment.ts';
+import { observedSources } from './observed-sources.ts';
 import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
 import { RefusedRequests } from './refused-requests.ts';
 import { sharedStoreOf } from './shared-store.ts';
+import { openTraces, otlpMetrics, telemetryService } from './telemetry-settings.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -84,6 +87,8 @@ const NO_PRETENURING = '--no-allocation-site-pretenuring';
 
 const MAX_UNWRITTEN_ACCESS_LINE_BYTES = 8 * 1024 * 1024;
 const CLOSE_DEADLINE_MS = 10_000;
+/** What the collector has not accepted by then is lost. */
+const TELEMETRY_DEADLINE_MS = 2_000;
 /** More than a status shows, because the fullest keys differ between proxies. */
 const MAX_REPORTED_BUDGETS = 50;
 
@@ -129,32 +134,17 @@ async function start(
     source?.reportSharedStore?.(status);
   };
   const pushed = new PushedSecrets();
-  const hooks = { recorder, refused, requestKeys, alerted, overdrawn: recorder.overdraft, storeChanged, pushed, log };
+  const description = telemetryService('tallygate');
+  const traces = await openTraces(settings, description, log);
+  const told = { recorder, traces, refused, requestKeys, alerted, storeChanged };
+  const hooks = { ...told, overdrawn: recorder.overdraft, pushed, log };
   const service = await startService(flags, settings, hooks);
   const policy = await openPolicySource(flags, service, { pushed, hashesKeys, log });
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
-  recorder.observe({
-    now: Date.now,
-    buckets: (count) => service.store.top(count, Date.now()),
-    openStreams: () => service.server.openStreams,
-    requests: () =>
-      service.requests().flatMap((request) => {
-        const { backend, waits = false } = request.facts() ?? {};
-        return backend === undefined ? [] : [{ backend, waits, heldTokens: request.heldTokens }];
-      }),
-    serverCounters: () => service.server.counters,
-    unsentBytes: () => service.server.unsentBytes,
-    keys: (count) => service.store.keys(count),
-    journalFails: () => service.store.journalFailure !== undefined,
-    usageLost: service.usageLost,
-    usageExports: () => service.usage?.exports ?? [],
-    policyRefused: () => policy.details()['refused'] !== undefined,
-    backends: () => service.health.backends,
-    restingBackends: () => service.health.resting(Date.now()).map(({ backend }) => backend),
-  });
+  recorder.observe(observedSources(service, policy, traces?.queue));
   // Loading takes half a second: a restarted extproc serves before that.
-  const telemetry = startTelemetry(recorder, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);
+  const telemetry = startTelemetry(recorder, otlpMetrics(settings, description));
   const health = await startHealthServer({
     address: flags.metricsAddress,
     readiness: () => ({
@@ -171,6 +161,8 @@ async function start(
     () => flushCompileCache(),
     () => {},
   );
+  const closeTelemetry = () =>
+    Promise.all([traces?.close(TELEMETRY_DEADLINE_MS), telemetry.then((one) => one.shutdown(TELEMETRY_DEADLINE_MS))]);
   const closeOutput = () => {
     lines?.close();
     return output.close(1500);
@@ -181,7 +173,7 @@ async function start(
       { name: 'quota server', deadlineMs: 1000, run: () => quotaServer?.close() },
       { name: 'streams', deadlineMs: CLOSE_DEADLINE_MS + 1000, run: () => service.close(CLOSE_DEADLINE_MS) },
       { name: 'health server', deadlineMs: 1000, run: health.close },
-      { name: 'telemetry', deadlineMs: 3000, run: async () => (await telemetry).shutdown() },
+      { name: 'telemetry', deadlineMs: TELEMETRY_DEADLINE_MS + 1000, run: closeTelemetry },
       { name: 'access lines', deadlineMs: 2000, run: closeOutput },
     ],
   };
@@ -189,6 +181,7 @@ async function start(
 
 interface ServiceHooks {
   readonly recorder: Recorder;
+  readonly traces: Traces | undefined;
   readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
   readonly alerted: (alert: BudgetAlert) => void;
@@ -202,7 +195,7 @@ interface ServiceHooks {
 async function startService(
   { listen, journalPath, source, detectorSecretsPath }: ExtprocFlags,
   settings: Settings,
-  { recorder, refused, pushed, ...others }: ServiceHooks,
+  { recorder, traces, refused, pushed, ...others }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const retention = {
@@ -211,6 +204,7 @@ async function startService(
   };
   const finished: ExtprocOptions['finished'] = (record, overdrafts) => {
     recorder.record(record, overdrafts);
+    traces?.record(record, overdrafts);
     refused.add(record);
   };
   const exports = settings.TALLYGATE_USAGE_EXPORT;
@@ -226,7 +220,7 @@ async function startService(
       ? pushed
       : new SecretsFile({ path: detectorSecretsPath, now: Date.now, log: others.log });
   const detectorSecret = (id: string) => secrets.value(id);
-  const hooks = { finished, storeAsked: recorder.store.asked, detectorSecret, ...others };
+  const hooks = { finished, traces: traces?.options, storeAsked: recorder.store.asked, detectorSecret, ...others };
   const quotaOptions = { sharedStore, maxQuotaKeys: settings.TALLYGATE_QUOTA_KEYS };
   const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
   try {
@@ -405,7 +399,7 @@ function listenAt(socket: string | undefined, text: string | undefined): ListenO
   return address?.type === 'tcp' ? { host: address.host, port: address.port } : undefined;
 }
 
-async function startTelemetry(recorder: Recorder, otlp: boolean): Promise<OpenTelemetry> {
+async function startTelemetry(recorder: Recorder, otlp: OtlpMetrics | undefined): Promise<OpenTelemetry> {
   const [{ startOpenTelemetry }, { observeProcess, watchLoopDelay }] = await Promise.all([
     import('../runtime/open-telemetry.ts'),
     import('../runtime/loop-delay.ts'),

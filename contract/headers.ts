@@ -19,6 +19,10 @@ export const REPLY_HEADER = 'x-tallygate-reply';
 /** Correlates client, gateway and provider. Envoy generates one if the client sends none. */
 export const REQUEST_ID_HEADER = 'x-request-id';
 
+/** The W3C trace context, of clients and towards backends. */
+export const TRACE_PARENT_HEADER = 'traceparent';
+export const TRACE_STATE_HEADER = 'tracestate';
+
 /** Response headers in which providers return their own request id. */
 export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
   REQUEST_ID_HEADER,

@@ -53,7 +53,7 @@ test('each attempt has a span of its own in the trace of the client', () => {
   assert.equal(trace.traceId, traceId);
   assert.equal(trace.parent?.spanId, spanId);
   assert.equal(trace.traceState, 'a=1,b=2');
-  const [first, second] = [trace.beginAttempt(1), trace.beginAttempt(2)];
+  const [first, second] = [trace.beginAttempt(1, undefined), trace.beginAttempt(2, undefined)];
   assert.deepEqual(
     [first[1], second[1]],
     trace.attempts.map((attempt) => `00-${traceId}-${attempt.spanId}-01`),
@@ -66,7 +66,7 @@ test('without a valid parent, a new trace begins and the trace state is not beli
   const trace = new RequestTrace([['tracestate', 'a=1']], { drawId, sampler: () => false });
   assert.match(trace.traceId, /^[0-9a-f]{32}$/);
   assert.equal(trace.traceState, undefined);
-  assert.match(trace.beginAttempt(1)[1], /-00$/);
+  assert.match(trace.beginAttempt(1, undefined)[1], /-00$/);
 });
 
 test('the trace state is bounded by whole members', () => {

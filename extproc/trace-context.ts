@@ -2,10 +2,8 @@
  * The W3C trace context of a request (https://www.w3.org/TR/trace-context-2/): what the client
  * sends, the ids that are drawn for the gateway's spans, and what each attempt tells its backend.
  */
+import { TRACE_PARENT_HEADER, TRACE_STATE_HEADER } from '../contract/headers.ts';
 import { firstHeader, type HeaderList, headerValues } from './exchange.ts';
-
-export const TRACE_PARENT_HEADER = 'traceparent';
-export const TRACE_STATE_HEADER = 'tracestate';
 
 /** Later versions may append members. */
 const TRACE_PARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
@@ -36,6 +34,13 @@ export interface TraceOptions {
 export interface TracedAttempt {
   readonly spanId: string;
   readonly startMs: number;
+  /** The tokens that quotas hold for the request; undefined where none counts tokens. */
+  readonly held: HeldTokens | undefined;
+}
+
+export interface HeldTokens {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
 }
 
 /** The trace of one request. */
@@ -61,9 +66,10 @@ export class RequestTrace {
   }
 
   /** Begins the span of the next attempt, and returns the header that its backend gets. */
-  beginAttempt(startMs: number): readonly [name: string, value: string] {
+  beginAttempt(startMs: number, held: HeldTokens | undefined): readonly [name: string, value: string] {
     const spanId = this.#drawId(8);
-    this.attempts.push({ spanId, startMs });
+    const { inputTokens = 0, outputTokens = 0 } = held ?? {};
+    this.attempts.push({ spanId, startMs, held: held && { inputTokens, outputTokens } });
     return [TRACE_PARENT_HEADER, `00-${this.traceId}-${spanId}-${this.sampled ? '01' : '00'}`];
   }
 }

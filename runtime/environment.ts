@@ -58,6 +58,26 @@ export function wholeNumber(least: number, most: number, fallback: number): Vari
   };
 }
 
+/** Values of a list, separated by commas. */
+export function listOf<const T extends string>(allowed: readonly T[], fallback: readonly T[]): Variable<readonly T[]> {
+  return {
+    form: `some of ${allowed.join(', ')}, separated by commas`,
+    parse: (value) => {
+      const words = value.split(',').map((word) => allowed.find((one) => one === word.trim()));
+      return words.includes(undefined) ? undefined : (words as T[]);
+    },
+    fallback,
+  };
+}
+
+export function ratio(fallback: number): Variable<number> {
+  return {
+    form: 'a number from 0 to 1',
+    parse: (value) => (/^(0|1|0?\.\d{1,15}|1\.0+|0\.0+)$/.test(value) ? Number(value) : undefined),
+    fallback,
+  };
+}
+
 /** Where a server listens: `HOST:PORT`, `:PORT` (all addresses) or `unix:PATH`. */
 export type Address =
   | { readonly type: 'tcp'; readonly host: string; readonly port: number }

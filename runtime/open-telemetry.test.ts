@@ -12,7 +12,7 @@ test('Prometheus text has the metrics of the process, with the delay of the even
     cells[99]!.record(value);
   }
   table.gauge({ name: 'now', unit: '', description: 'Now' }, () => [{ attributes: { a: '"' }, value: 7 }]);
-  const telemetry = await startOpenTelemetry({ serviceName: 'test', otlp: false, tables: [table] });
+  const telemetry = await startOpenTelemetry({ serviceName: 'test', otlp: undefined, tables: [table] });
   const meter = telemetry.meterProvider.getMeter('test');
   const loopDelay = watchLoopDelay();
   observeProcess(meter, loopDelay);
@@ -36,5 +36,5 @@ test('Prometheus text has the metrics of the process, with the delay of the even
   assert.match(text, /^size_sum\{i="n99"\} 1021$/m);
   assert.match(text, /^now\{a="\\""\} 7$/m);
   loopDelay.close();
-  await telemetry.shutdown();
+  await telemetry.shutdown(1000);
 });

@@ -2,26 +2,42 @@
  * Starts OpenTelemetry for a process: metrics for Prometheus always, and OTLP if the standard
  * variables name an endpoint.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type MeterProvider as Meters, metrics } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider, type MetricProducer, type MetricReader } from '@opentelemetry/sdk-metrics';
+import {
+  MeterProvider,
+  type MetricProducer,
+  type MetricReader,
+  type PushMetricExporter,
+} from '@opentelemetry/sdk-metrics';
 import { metricProducer } from './metric-producer.ts';
 import type { MetricTable } from './metric-table.ts';
+import type { OtlpProtocol } from './otlp-protocols.ts';
 import { prometheusText } from './prometheus-text.ts';
+import type { TelemetryService } from './telemetry-resource.ts';
 
 export interface OpenTelemetryOptions {
   readonly serviceName: string;
-  /** Whether `OTEL_EXPORTER_OTLP_ENDPOINT` is set. The SDK reads it and its headers itself. */
-  readonly otlp: boolean;
+  /** Undefined: the metrics are not exported by OTLP. */
+  readonly otlp: OtlpMetrics | undefined;
   /** Metrics of hot paths. */
   readonly tables: readonly MetricTable[];
+}
+
+export interface OtlpMetrics {
+  readonly service: TelemetryService;
+  readonly protocol: OtlpProtocol;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
 }
 
 export interface OpenTelemetry {
   readonly meterProvider: Meters;
   /** Returns all metrics in the text format of Prometheus. */
   prometheusText(): Promise<string>;
-  shutdown(): Promise<void>;
+  /** Exports for the last time, until the deadline. */
+  shutdown(deadlineMs: number): Promise<void>;
 }
 
 /**
@@ -32,41 +48,61 @@ export async function startOpenTelemetry({ serviceName, otlp, tables }: OpenTele
   const metricProducers = tables.map((table) => metricProducer(table, serviceName, Date.now));
   const reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
-  const sdk = otlp ? await withOtlp(serviceName, reader, metricProducers) : prometheusOnly(reader);
+  const provider = otlp ? await withOtlp(otlp, reader, metricProducers) : prometheusOnly(reader);
   return {
     meterProvider: metrics.getMeterProvider(),
     async prometheusText() {
       const { resourceMetrics } = await reader.collect();
       return prometheusText(serializer, resourceMetrics);
     },
-    shutdown: () => sdk.shutdown(),
+    shutdown: (deadlineMs) => Promise.race([provider.shutdown(), sleep(deadlineMs, undefined, { ref: false })]),
   };
 }
 
-interface Sdk {
-  shutdown(): Promise<void>;
-}
-
-function prometheusOnly(reader: MetricReader): Sdk {
+function prometheusOnly(reader: MetricReader): MeterProvider {
   const provider = new MeterProvider({ readers: [reader] });
   metrics.setGlobalMeterProvider(provider);
   return provider;
 }
 
-/** Loads the whole SDK here, because it takes 15 MB. Exports traces by the standard variables. */
-async function withOtlp(serviceName: string, reader: MetricReader, metricProducers: MetricProducer[]): Promise<Sdk> {
-  const [{ NodeSDK }, { OTLPMetricExporter }, { PeriodicExportingMetricReader }] = await Promise.all([
-    import('@opentelemetry/sdk-node'),
-    import('@opentelemetry/exporter-metrics-otlp-proto'),
+/** Loads the exporter only here, because it takes memory. */
+async function withOtlp(
+  { service, protocol, intervalMs, timeoutMs }: OtlpMetrics,
+  reader: MetricReader,
+  metricProducers: MetricProducer[],
+): Promise<MeterProvider> {
+  const [{ telemetryResource }, { PeriodicExportingMetricReader }, exporter] = await Promise.all([
+    import('./telemetry-resource.ts'),
     import('@opentelemetry/sdk-metrics'),
+    metricExporter(protocol),
   ]);
-  const otlpReader = new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter(), metricProducers });
-  const sdk = new NodeSDK({
-    serviceName,
-    metricReaders: [reader, otlpReader],
-    logRecordProcessors: [],
-    instrumentations: [],
+  const otlpReader = new PeriodicExportingMetricReader({
+    exporter,
+    metricProducers,
+    exportIntervalMillis: intervalMs,
+    exportTimeoutMillis: Math.min(timeoutMs, intervalMs),
   });
-  sdk.start();
-  return sdk;
+  const provider = new MeterProvider({ resource: telemetryResource(service), readers: [reader, otlpReader] });
+  metrics.setGlobalMeterProvider(provider);
+  return provider;
+}
+
+/** The exporters read the endpoint, headers, timeout, compression and certificates themselves. */
+async function metricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
+  switch (protocol) {
+    case 'grpc': {
+      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-grpc');
+      return new OTLPMetricExporter();
+    }
+    case 'http/json': {
+      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-http');
+      return new OTLPMetricExporter();
+    }
+    case 'http/protobuf': {
+      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-proto');
+      return new OTLPMetricExporter();
+    }
+    default:
+      throw new Error(`unknown protocol ${protocol satisfies never}`);
+  }
 }

@@ -19,10 +19,12 @@ test('with an endpoint, metrics are also exported by OTLP, at the latest at the 
   process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
   const table = newMetricTable(Date.now());
   table.histogram({ name: 'hot.size', unit: 'By', description: 'Sizes' }, [10]).cell({ kind: 'hot-kind' }).record(3);
-  const telemetry = await startOpenTelemetry({ serviceName: 'otlp-test', otlp: true, tables: [table] });
+  const service = { serviceName: 'otlp-test', serviceVersion: '1', instanceId: 'one' };
+  const otlp = { service, protocol: 'http/protobuf', intervalMs: 60_000, timeoutMs: 1000 } as const;
+  const telemetry = await startOpenTelemetry({ serviceName: 'otlp-test', otlp, tables: [table] });
   telemetry.meterProvider.getMeter('test').createCounter('cold.count').add(1);
   assert.match(await telemetry.prometheusText(), /^hot_size_count\{kind="hot-kind"\} 1$/m);
-  await telemetry.shutdown();
+  await telemetry.shutdown(5000);
   const metrics = received.filter(({ url }) => url === '/v1/metrics');
   assert.equal(metrics.length, 1);
   for (const text of ['otlp-test', 'hot.size', 'hot-kind', 'cold.count']) {

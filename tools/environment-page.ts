@@ -88,9 +88,34 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
   },
   OPENAI_API_KEY: { description: 'Adds OpenAI’s models to the quickstart. Has no effect if files are given.' },
   ANTHROPIC_API_KEY: { description: 'Adds Anthropic’s models to the quickstart. Has no effect if files are given.' },
+  OTEL_SDK_DISABLED: { description: '`true`: exports neither traces nor metrics by OTLP.' },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
-    description: 'Also exports the metrics by OTLP. The other `OTEL_*` variables of the OpenTelemetry SDK apply.',
+    description:
+      'The collector to which [traces](../guides/observing.md#traces) and metrics are exported. Headers, timeout, compression, certificates and resource attributes are set by the other `OTEL_*` variables of the [OTLP exporter](https://opentelemetry.io/docs/specs/otel/protocol/exporter/).',
   },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    description: 'The URL that takes traces, such as `http://HOST:4318/v1/traces`.',
+  },
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: { description: 'The URL that takes metrics.' },
+  OTEL_EXPORTER_OTLP_PROTOCOL: { description: 'How the collector is spoken to.' },
+  OTEL_TRACES_EXPORTER: { description: '`none`: exports no traces.' },
+  OTEL_METRICS_EXPORTER: { description: '`none`: exports no metrics by OTLP.' },
+  OTEL_METRIC_EXPORT_INTERVAL: { description: 'The time between two exports of metrics by OTLP, in milliseconds.' },
+  OTEL_METRIC_EXPORT_TIMEOUT: {
+    description: 'The time after which an export of metrics is given up, in milliseconds.',
+  },
+  OTEL_TRACES_SAMPLER: { description: 'Which traces are recorded; `parentbased_` follows the decision of the client.' },
+  OTEL_TRACES_SAMPLER_ARG: { description: 'The share of traces that the ratio samplers record.' },
+  OTEL_BSP_MAX_QUEUE_SIZE: { description: 'The most spans that wait for the collector, about 1 KB each.' },
+  OTEL_SEMCONV_STABILITY_OPT_IN: {
+    description:
+      '`gen_ai_latest_experimental`: spans have the names of the development version of the GenAI conventions, and metrics under these names are added.',
+    fallback: 'the names of version 1.41',
+  },
+  TALLYGATE_TRACES_ALWAYS: {
+    description: 'Requests whose traces are exported although the sampler left them out, by how they ended.',
+  },
+  TALLYGATE_OPENINFERENCE: { description: 'Adds the attributes of OpenInference to spans.' },
   XDG_STATE_HOME: {
     description: 'The parent of the state folder `tallygate/NAME`. A relative path is ignored.',
     fallback: '`~/.local/state`',
@@ -144,12 +169,15 @@ export function environmentPage(): string {
   );
 }
 
-function shown(fallback: string | number | Address | undefined): string {
+function shown(fallback: string | number | Address | readonly string[] | undefined): string {
   if (fallback === undefined || fallback === '') {
     return '';
   }
   if (typeof fallback !== 'object') {
     return `\`${fallback}\``;
+  }
+  if ('length' in fallback) {
+    return `\`${fallback.join(',')}\``;
   }
   return fallback.type === 'tcp' ? `\`${fallback.host}:${fallback.port}\`` : `\`unix:${fallback.path}\``;
 }

@@ -150,6 +150,7 @@ async function exampleText(): Promise<string> {
     requests: () => [],
     serverCounters: newCounters,
     unsentBytes: () => 0,
+    spans: { exported: 1, dropped: 0 },
     journalFails: () => false,
     usageLost: () => 0,
     usageExports: () => [],
@@ -158,12 +159,12 @@ async function exampleText(): Promise<string> {
     restingBackends: () => [],
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],
   });
-  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: false, tables: [recorder.table] });
+  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: undefined, tables: [recorder.table] });
   const delay = watchLoopDelay();
   observeProcess(telemetry.meterProvider.getMeter('tallygate'), delay);
   const text = await telemetry.prometheusText();
   delay.close();
-  await telemetry.shutdown();
+  await telemetry.shutdown(1000);
   return text;
 }
 

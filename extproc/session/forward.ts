@@ -26,7 +26,7 @@ export function forward(admission: Admission, parts: ResponseParts, nowMs: numbe
     return forwardCollected(admission, prepared, parts, nowMs, out);
   }
   const mutation = request.mutation(admission.passthrough!.passthrough.target);
-  out.push({ type: 'request-headers', mutation: traced(request, mutation, nowMs) });
+  out.push({ type: 'request-headers', mutation: traced(admission, mutation, nowMs) });
   request.passthroughBody!.forward(out);
   return uncountedResponse(admission, nowMs);
 }
@@ -47,7 +47,7 @@ function forwardCollected(
   const { pieces, ...described } = sent;
   const streamed = isMetered(request) && prepared.choice.facts.stream;
   const mutation = request.mutation(prepared.choice.target.id, { ...described, streamed });
-  out.push({ type: 'request-headers', mutation: traced(request, mutation, nowMs) });
+  out.push({ type: 'request-headers', mutation: traced(admission, mutation, nowMs) });
   sendBody(request, pieces, out);
   return isMetered(request) ? forwardedTo(admission, prepared, parts, nowMs) : uncountedResponse(admission, nowMs);
 }
@@ -64,13 +64,15 @@ export function forwardAttempt(
   const { request, held } = admission;
   const sent = backendRequest(request, prepared, held);
   const mutation = attemptMutation(request, attempts, prepared, sent);
-  out.push({ type: 'attempt-request', mutation: traced(request, mutation, nowMs) });
+  out.push({ type: 'attempt-request', mutation: traced(admission, mutation, nowMs) });
   return forwardedTo(admission, prepared, parts, nowMs);
 }
 
 /** Tells the backend the span of this attempt. */
-function traced({ trace }: Request, mutation: HeaderMutation, nowMs: number): HeaderMutation {
-  return trace === undefined ? mutation : { ...mutation, set: [...(mutation.set ?? []), trace.beginAttempt(nowMs)] };
+function traced({ request: { trace }, held }: Admission, mutation: HeaderMutation, nowMs: number): HeaderMutation {
+  return trace === undefined
+    ? mutation
+    : { ...mutation, set: [...(mutation.set ?? []), trace.beginAttempt(nowMs, held)] };
 }
 
 /** Sets up how the response of a backend will be read. */

@@ -2,7 +2,7 @@
  * The client's request: reads its headers, collects or relays its body, and edits it for its
  * backend.
  */
-import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
+import { REQUEST_ID_HEADER, ROUTE_HEADER, TRACE_STATE_HEADER } from '../../contract/headers.ts';
 import { Presented } from '../access/presented.ts';
 import type { ProviderRequest } from '../conversion/conversion.ts';
 import type { ConvertedRequest } from '../conversion/converted-request.ts';
@@ -16,7 +16,7 @@ import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
 import type { ClientApi, Dialect } from '../providers/adapter.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
 import type { AgentIds } from '../record.ts';
-import { RequestTrace, TRACE_STATE_HEADER, type TraceOptions } from '../trace-context.ts';
+import { RequestTrace, type TraceOptions } from '../trace-context.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import type { RoutingDecision } from './admission/select-backend.ts';
 import { agentIds } from './agent-ids.ts';

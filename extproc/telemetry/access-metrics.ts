@@ -50,6 +50,7 @@ export function newAccessMetrics(table: MetricTable, hashesTenants: boolean): (r
   };
 }
 
-function tenantLabel(tenant: string, hashes: boolean): string {
+/** Returns the name, or its SHA-256. */
+export function tenantLabel(tenant: string, hashes: boolean): string {
   return hashes || tenant.length > MAX_TENANT_CHARACTERS ? `sha256:${hash('sha256', tenant, 'base64url')}` : tenant;
 }

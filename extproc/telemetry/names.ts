@@ -117,6 +117,12 @@ export const metric = {
   alerts: describe('tallygate.quota.alerts', '{alert}', 'Thresholds of alertAt that what was spent of a key reached'),
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Streams that ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
+  spansExported: describe('tallygate.spans.exported', '{span}', 'Spans that the trace collector has accepted'),
+  spansDropped: describe(
+    'tallygate.spans.dropped',
+    '{span}',
+    'Spans that were dropped because the trace collector did not accept them in time',
+  ),
   recordsDropped: describe(
     'tallygate.records.dropped',
     '{record}',

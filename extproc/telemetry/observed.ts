@@ -17,6 +17,8 @@ export interface ObservedSources {
   readonly requests: () => Iterable<RequestLoad>;
   readonly serverCounters: () => Readonly<ServerCounters>;
   readonly unsentBytes: () => number;
+  /** Absent where no request is traced. */
+  readonly spans?: { readonly exported: number; readonly dropped: number } | undefined;
   readonly journalFails: () => boolean;
   /** Usage records that were not kept. */
   readonly usageLost: () => number;
@@ -53,6 +55,11 @@ export function observeSources(table: MetricTable, sources: ObservedSources, has
   ]);
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
   observeBackends(table, sources);
+  const { spans } = sources;
+  if (spans !== undefined) {
+    table.observedSum(metric.spansExported, () => [plainCell(spans.exported)]);
+    table.observedSum(metric.spansDropped, () => [plainCell(spans.dropped)]);
+  }
   observeKeys(table, sources);
   observeBuckets(table, sources, hashesKeys);
   observeServer(table, sources);

@@ -4,6 +4,7 @@ import { currencyUnits } from '../../contract/money.ts';
 import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
 import type { Operation, RequestCost, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
+import { errorType } from './error-type.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
 /**
@@ -231,23 +232,6 @@ const OUTPUT: ReadonlySet<Operation> = new Set([
   'speech',
   'transcription',
 ]);
-
-/** Returns undefined for a success. */
-function errorType({ failure, status, clientLeft, broken }: RequestRecord): string | undefined {
-  if (failure !== undefined) {
-    return failure.code;
-  }
-  if (clientLeft) {
-    return 'client_left';
-  }
-  if (broken !== undefined) {
-    return 'backend_broke_off';
-  }
-  if (status === undefined) {
-    return 'no_answer';
-  }
-  return status >= 400 ? String(status) : undefined;
-}
 
 function present(attributes: Readonly<Record<string, string | undefined>>): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined)) as Attributes;

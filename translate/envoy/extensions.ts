@@ -18,6 +18,8 @@ import {
   PROVIDER_REQUEST_ID_HEADERS,
   REQUEST_METADATA,
   ROUTE_NAME_ATTRIBUTE,
+  TRACE_PARENT_HEADER,
+  TRACE_STATE_HEADER,
 } from '../../contract/headers.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
 import { accessOf, policiesInUse } from '../link/access-in-use.ts';
@@ -58,6 +60,8 @@ const alwaysForwarded = [
   AWS_ERROR_TYPE_HEADER,
   ...PROVIDER_REQUEST_ID_HEADERS,
   ...AGENT_ID_HEADERS,
+  TRACE_PARENT_HEADER,
+  TRACE_STATE_HEADER,
 ];
 
 /** Headers that extproc removes by prefix. */

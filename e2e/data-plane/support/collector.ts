@@ -1,0 +1,116 @@
+/** Receives traces, metrics and logs by OTLP over HTTP with JSON, as a collector does. */
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { gunzipSync } from 'node:zlib';
+import type { Document } from './resources.ts';
+
+export interface CollectedSpan {
+  readonly name: string;
+  /** 2: server, 3: client, 1: internal. */
+  readonly kind: number;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | undefined;
+  readonly startNanos: bigint;
+  readonly endNanos: bigint;
+  /** 2: error. */
+  readonly status: number;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly events: readonly { readonly name: string; readonly attributes: Readonly<Record<string, unknown>> }[];
+  readonly service: unknown;
+}
+
+export interface Collector {
+  readonly url: string;
+  readonly spans: readonly CollectedSpan[];
+  /** Names of metrics. */
+  readonly metrics: ReadonlySet<string>;
+  readonly logs: readonly Document[];
+  /** Does not respond until it is set to false. */
+  hangs: boolean;
+  stop(): void;
+}
+
+export async function startCollector(): Promise<Collector> {
+  const spans: CollectedSpan[] = [];
+  const metrics = new Set<string>();
+  const logs: Document[] = [];
+  const server = http.createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) {
+      chunks.push(chunk as Buffer);
+    }
+    if (collector.hangs) {
+      return;
+    }
+    const body = Buffer.concat(chunks);
+    const json = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+    const message = JSON.parse(json.toString()) as OtlpMessage;
+    spans.push(...spansIn(message));
+    for (const { name } of inScopes(message.resourceMetrics, 'scopeMetrics', 'metrics')) {
+      metrics.add(name as string);
+    }
+    logs.push(...inScopes(message.resourceLogs, 'scopeLogs', 'logRecords'));
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const collector: Collector = {
+    url: `http://127.0.0.1:${port}`,
+    spans,
+    metrics,
+    logs,
+    hangs: false,
+    stop() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+  return collector;
+}
+
+type Scopes = readonly Readonly<Record<string, readonly Readonly<Record<string, readonly Document[]>>[]>>[];
+
+interface OtlpMessage {
+  readonly resourceSpans?: readonly (Scopes[number] & { readonly resource: { readonly attributes: KeyValues } })[];
+  readonly resourceMetrics?: Scopes;
+  readonly resourceLogs?: Scopes;
+}
+
+type KeyValues = readonly { readonly key: string; readonly value: OtlpValue }[];
+type OtlpValue = Readonly<Record<string, unknown>>;
+
+function inScopes(resources: Scopes | undefined, scopes: string, items: string): readonly Document[] {
+  return (resources ?? []).flatMap((resource) => resource[scopes] ?? []).flatMap((scope) => scope[items] ?? []);
+}
+
+function spansIn({ resourceSpans = [] }: OtlpMessage): readonly CollectedSpan[] {
+  return resourceSpans.flatMap((resource) => {
+    const service = valuesOf(resource.resource.attributes)['service.name'];
+    return inScopes([resource], 'scopeSpans', 'spans').map((span) => ({
+      name: span['name'] as string,
+      kind: span['kind'] as number,
+      traceId: span['traceId'] as string,
+      spanId: span['spanId'] as string,
+      parentSpanId: (span['parentSpanId'] as string | undefined) || undefined,
+      startNanos: BigInt(span['startTimeUnixNano'] as string),
+      endNanos: BigInt(span['endTimeUnixNano'] as string),
+      status: (span['status'] as { readonly code?: number }).code ?? 0,
+      attributes: valuesOf(span['attributes'] as KeyValues),
+      events: ((span['events'] ?? []) as { readonly name: string; readonly attributes: KeyValues }[]).map((event) => ({
+        name: event.name,
+        attributes: valuesOf(event.attributes),
+      })),
+      service,
+    }));
+  });
+}
+
+function valuesOf(list: KeyValues): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(list.map(({ key, value }) => [key, plain(value)]));
+}
+
+function plain(value: OtlpValue): unknown {
+  const { arrayValue, ...one } = value as { readonly arrayValue?: { readonly values: readonly OtlpValue[] } };
+  return arrayValue === undefined ? Object.values(one)[0] : arrayValue.values.map(plain);
+}

@@ -1,0 +1,143 @@
+/**
+ * What the span worker gets of a request that has ended: the record without what spans do not show.
+ * It crosses the threads as JSON, and everything that a client or a provider chooses is bounded.
+ */
+import { backendFailure } from '../../interruption.ts';
+import type { Overdraft } from '../../quota/store.ts';
+import { measuredAmount } from '../../quota/units.ts';
+import type { AttemptRecord, GuardRecord, RequestRecord } from '../../record.ts';
+import type { TracedAttempt } from '../../trace-context.ts';
+import { tenantLabel } from '../access-metrics.ts';
+import { errorType } from '../error-type.ts';
+
+const MAX_TEXT_CHARACTERS = 256;
+
+type CopiedField =
+  | 'route'
+  | 'rule'
+  | 'backend'
+  | 'schema'
+  | 'conversion'
+  | 'operation'
+  | 'stream'
+  | 'status'
+  | 'startMs'
+  | 'endMs'
+  | 'firstTokenMs'
+  | 'usage'
+  | 'source'
+  | 'cost'
+  | 'undeliveredTokens'
+  | 'decision'
+  | 'agent'
+  | 'failover'
+  | 'clientLeft'
+  | 'unmetered'
+  | 'requestBytes'
+  | 'responseBytes';
+
+type BoundedText = 'requestId' | 'method' | 'path' | 'model' | 'responseModel' | 'serviceTier' | 'providerRequestId';
+
+export interface TracedRequest extends Pick<RequestRecord, CopiedField | BoundedText> {
+  readonly trace: {
+    readonly traceId: string;
+    readonly spanId: string;
+    readonly parentSpanId: string | undefined;
+    readonly traceState: string | undefined;
+    readonly sampled: boolean;
+    readonly attempts: readonly TracedAttempt[];
+  };
+  /** Undefined for a success. */
+  readonly error: string | undefined;
+  readonly backendFailure: string | undefined;
+  readonly attempts: readonly AttemptRecord[] | undefined;
+  readonly guard: GuardRecord | undefined;
+  readonly caller: TracedCaller | undefined;
+  /** The quotas that the request drew on. */
+  readonly quotas: readonly string[];
+  readonly overdrafts: readonly { readonly quota: string; readonly amount: number; readonly cause: string }[];
+}
+
+interface TracedCaller {
+  readonly decision: 'admitted' | 'refused';
+  readonly method: string | undefined;
+  readonly tenant: string | undefined;
+  readonly user: string | undefined;
+  readonly group: string | undefined;
+  readonly apiKey: string | undefined;
+}
+
+/**
+ * Returns undefined for a request that is not traced. `hashesKeys`: names of callers as SHA-256
+ * only.
+ */
+export function tracedRequest(
+  record: RequestRecord,
+  overdrafts: readonly Overdraft[],
+  hashesKeys: boolean,
+): TracedRequest | undefined {
+  const { trace } = record;
+  if (trace === undefined) {
+    return undefined;
+  }
+  const { traceId, spanId, parent, traceState, sampled, attempts } = trace;
+  return {
+    trace: { traceId, spanId, parentSpanId: parent?.spanId, traceState, sampled, attempts },
+    requestId: bounded(record.requestId),
+    method: bounded(record.method),
+    path: bounded(record.path),
+    model: bounded(record.model),
+    responseModel: bounded(record.responseModel),
+    serviceTier: bounded(record.serviceTier),
+    providerRequestId: bounded(record.providerRequestId),
+    route: record.route,
+    rule: record.rule,
+    backend: record.backend,
+    schema: record.schema,
+    conversion: record.conversion,
+    operation: record.operation,
+    stream: record.stream,
+    status: record.status,
+    startMs: record.startMs,
+    endMs: record.endMs,
+    firstTokenMs: record.firstTokenMs,
+    usage: record.usage,
+    source: record.source,
+    cost: record.cost,
+    undeliveredTokens: record.undeliveredTokens,
+    decision: record.decision,
+    agent: record.agent,
+    failover: record.failover,
+    clientLeft: record.clientLeft,
+    unmetered: record.unmetered,
+    requestBytes: record.requestBytes,
+    responseBytes: record.responseBytes,
+    error: errorType(record),
+    backendFailure: record.broken && backendFailure(record.broken),
+    attempts: record.attempts,
+    guard: record.guard,
+    caller: tracedCaller(record, hashesKeys),
+    quotas: record.buckets.map(({ quota }) => quota.id),
+    overdrafts: overdrafts.map(({ bucket: { quota }, amount, cause }) => ({
+      quota: quota.id,
+      amount: measuredAmount(quota.limit, amount),
+      cause,
+    })),
+  };
+}
+
+function tracedCaller({ access }: RequestRecord, hashes: boolean): TracedCaller | undefined {
+  if (access === undefined) {
+    return undefined;
+  }
+  const { decision, method, caller, group } = access;
+  const { tenant, user, apiKey } = caller ?? {};
+  const label = (name: string | undefined) => name && tenantLabel(name, hashes);
+  return { decision, method, tenant: label(tenant), user: label(user), group: label(group), apiKey };
+}
+
+function bounded<T extends string | undefined>(text: T): T {
+  return text !== undefined && text.length > MAX_TEXT_CHARACTERS
+    ? (`${text.slice(0, MAX_TEXT_CHARACTERS)}…` as T)
+    : text;
+}

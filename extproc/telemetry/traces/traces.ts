@@ -1,0 +1,50 @@
+/** Traces of requests: which ones are recorded, and their way to the collector. */
+import { randomFillSync } from 'node:crypto';
+import type { Overdraft } from '../../quota/store.ts';
+import type { RequestRecord } from '../../record.ts';
+import { newIdSource, type TraceOptions } from '../../trace-context.ts';
+import { endedIn, newTraceSampler, type Outcome, type SamplerName } from './sampling.ts';
+import { SpanQueue, type SpanQueueOptions } from './span-queue.ts';
+import { tracedRequest } from './traced-request.ts';
+
+export interface TracesOptions extends SpanQueueOptions {
+  readonly sampler: SamplerName;
+  /** The share of traces that the ratio samplers record. */
+  readonly ratio: number;
+  /** What is recorded although the sampler left it out. */
+  readonly always: readonly Outcome[];
+  /** Whether names of callers are shown as SHA-256 only. */
+  readonly hashesKeys: boolean;
+}
+
+export interface Traces {
+  /** For the sessions. */
+  readonly options: TraceOptions;
+  readonly queue: Pick<SpanQueue, 'exported' | 'dropped'>;
+  record(record: RequestRecord, overdrafts: readonly Overdraft[]): void;
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** The span of the request and that of its admission. */
+const SPANS_WITHOUT_ATTEMPTS = 2;
+
+export function newTraces(options: TracesOptions): Traces {
+  const { sampler, ratio, hashesKeys } = options;
+  const always = new Set(options.always);
+  const queue = new SpanQueue(options);
+  return {
+    options: { sampler: newTraceSampler(sampler, ratio), drawId: newIdSource(randomFillSync) },
+    queue,
+    record(record, overdrafts) {
+      const { trace } = record;
+      if (trace === undefined || !(trace.sampled || endedIn(always, record))) {
+        return;
+      }
+      const spans = SPANS_WITHOUT_ATTEMPTS + trace.attempts.length;
+      if (queue.admits(spans)) {
+        queue.add(JSON.stringify(tracedRequest(record, overdrafts, hashesKeys)), spans);
+      }
+    },
+    close: (deadlineMs) => queue.close(deadlineMs),
+  };
+}
