@@ -118,7 +118,7 @@ function typedPanel(panel: PanelDescription): PanelBuilder {
     case 'stat':
       return statPanel(panel);
     case 'ranking':
-      return ranking();
+      return ranking(panel);
     case 'states':
       return states(panel);
     case 'table':
@@ -187,13 +187,14 @@ function statPanel({ bad, texts, queries }: PanelOf<'stat'>): stat.PanelBuilder 
     .noValue('–');
 }
 
-function ranking(): bargauge.PanelBuilder {
-  return new bargauge.PanelBuilder()
+function ranking({ unit }: PanelOf<'ranking'>): bargauge.PanelBuilder {
+  const builder = new bargauge.PanelBuilder()
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(['lastNotNull']))
     .orientation(common.VizOrientation.Horizontal)
     .displayMode(common.BarGaugeDisplayMode.Basic)
     .namePlacement(common.BarGaugeNamePlacement.Left)
     .min(0);
+  return unit === 'percentunit' ? builder.max(1) : builder;
 }
 
 function states({ texts }: PanelOf<'states'>): statetimeline.PanelBuilder {

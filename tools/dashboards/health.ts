@@ -312,6 +312,6 @@ export const health: DashboardDescription = {
     { title: 'Load', panels: load },
     { title: 'Trouble', panels: trouble },
     { title: 'Shared quota store (where there is one)', panels: store },
-    { title: 'Control plane', panels: controller },
+    { title: 'Controller (on a cluster)', panels: controller },
   ],
 };

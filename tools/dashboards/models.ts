@@ -16,6 +16,8 @@ const FIRST_TOKEN = 'gen_ai_server_time_to_first_token';
 const PER_TOKEN = 'gen_ai_server_time_per_output_token';
 const DURATION = 'gen_ai_server_request_duration';
 const USAGE = 'gen_ai_client_token_usage';
+/** Requests that were refused before have no backend. */
+const SERVED = 'tallygate_backend!=""';
 
 export const models: DashboardDescription = {
   name: 'models',
@@ -33,7 +35,7 @@ export const models: DashboardDescription = {
           description: 'By the backend that served the request, or that failed last.',
           unit: 'reqps',
           width: 12,
-          queries: [{ expr: requests('tallygate_backend!=""', 'tallygate_backend'), legend: '{{tallygate_backend}}' }],
+          queries: [{ expr: requests(SERVED, 'tallygate_backend'), legend: '{{tallygate_backend}}' }],
         },
         {
           type: 'lines',
@@ -42,7 +44,7 @@ export const models: DashboardDescription = {
           unit: 'percentunit',
           width: 12,
           bad: { red: 0.05 },
-          queries: [{ expr: shareOfErrors(FAILED, 'tallygate_backend'), legend: '{{tallygate_backend}}' }],
+          queries: [{ expr: shareOfErrors(FAILED, 'tallygate_backend', SERVED), legend: '{{tallygate_backend}}' }],
         },
         {
           type: 'lines',
@@ -51,7 +53,7 @@ export const models: DashboardDescription = {
           unit: 'percentunit',
           width: 12,
           bad: { red: 0.05 },
-          queries: [{ expr: shareOfErrors('429', 'tallygate_backend'), legend: '{{tallygate_backend}}' }],
+          queries: [{ expr: shareOfErrors('429', 'tallygate_backend', SERVED), legend: '{{tallygate_backend}}' }],
         },
         {
           type: 'lines',

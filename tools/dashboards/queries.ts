@@ -90,11 +90,12 @@ export function requests(labels = '', by = ''): string {
   return rate(REQUESTS, [OF_REQUEST, labels].filter((text) => text !== '').join(', '), by);
 }
 
-/** Returns the share of requests with one of these errors. */
-export function shareOfErrors(errors: string, by = ''): string {
-  const all = requests('', by);
+/** Returns the share of requests with one of these errors; `labels` as for `requests`. */
+export function shareOfErrors(errors: string, by = '', labels = ''): string {
+  const all = requests(labels, by);
+  const failed = requests([labels, `error_type=~"${errors}"`].filter((text) => text !== '').join(', '), by);
   // Without an error there is no series of it.
-  return `(${requests(`error_type=~"${errors}"`, by)} or 0 * ${all}) / ${all}`;
+  return `(${failed} or 0 * ${all}) / ${all}`;
 }
 
 /** Returns the share of the input tokens that providers read from their prompt caches. */
