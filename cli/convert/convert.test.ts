@@ -93,6 +93,22 @@ test('with a mistake in any field, the converter ends, and names each fault', ()
   );
 });
 
+test('where no way to authenticate can be converted, nobody is allowed', () => {
+  const litellm = 'model_list: []\ngeneral_settings: {custom_auth: auth.check}\n';
+  const envoy = `apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: {name: callers}
+spec: {targetRefs: [{kind: Gateway, name: ai}], extAuth: {http: {backendRefs: [{name: auth}]}}}
+`;
+  for (const text of [litellm, envoy]) {
+    const policy = convertText(text).drafts.find(({ object }) => object.kind === 'AIAccessPolicy')?.object.spec;
+    assert.deepEqual(policy, {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }],
+      allow: [],
+    });
+  }
+});
+
 test('no secret of a file is in the output or the report', () => {
   for (const input of inputs) {
     const { drafts, entries } = convertText(textOf(input), input);

@@ -55,27 +55,40 @@ function accessOf(policy: ForeignResource, input: AccessInput): readonly ObjectD
   const keys = spec?.at('apiKeyAuth');
   const secrets = keys === undefined ? [] : keySecrets(keys, policy, input.resources);
   const matchLabels = { [API_KEY_LABEL]: 'true' };
-  const authenticate = [
+  const stated = [
     ...tokens.map((each) => each.authenticator),
     ...(keys === undefined
       ? []
       : [{ name: labels.next('keys'), type: 'APIKey', apiKey: { secretSelector: { matchLabels } } }]),
   ];
-  if (authenticate.length === 0 || targetRefs.length === 0) {
+  // Without a valid way to authenticate, the policy allows nobody.
+  const isValid = accessPolicySpec.safeParse({ targetRefs, authenticate: stated }).success;
+  const authenticate = isValid ? stated : [];
+  const authorization = spec?.at('authorization');
+  const asks = ['jwt', 'apiKeyAuth', 'extAuth', 'basicAuth', 'oidc', 'authorization'].some((each) => spec?.at(each));
+  if (!asks || targetRefs.length === 0) {
     return [];
   }
-  const authorization = spec?.at('authorization');
-  const allow = authorization === undefined ? [{ name: 'everyone', principals: [{ authenticated: true }] }] : [];
-  const object = { targetRefs, authenticate, allow };
+  const isOpen = authenticate.length > 0 && authorization === undefined;
+  const allow = isOpen ? [{ name: 'everyone', principals: [{ authenticated: true }] }] : [];
+  const object = { targetRefs, ...(authenticate.length > 0 && { authenticate }), allow };
   const draft = new ObjectDraft({
     apiVersion: 'tallygate.dev/v1alpha1',
     kind: 'AIAccessPolicy',
     metadata: { name, namespace },
     spec: object,
   });
-  if (!accessPolicySpec.safeParse(object).success) {
-    field.hasNoEqual('issuer and audiences of its tokens are not complete', 'write an AIAccessPolicy');
-    return [];
+  if (!isValid && targetRefs.length > 0) {
+    field.hasNoEqual('issuer or audiences of its tokens are not valid', 'correct them, or write an AIAccessPolicy');
+  }
+  if (authenticate.length === 0) {
+    draft.comment(draft.place(object, 'allow'), 'No way to authenticate could be converted, so nobody is allowed.');
+  }
+  if (tokens.length > 0 && keys !== undefined) {
+    keys.differs(
+      draft.place(object, 'authenticate'),
+      'One way to authenticate is enough; the source demands all of them.',
+    );
   }
   authorization?.differs(
     draft.place(object, 'allow'),

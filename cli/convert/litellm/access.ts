@@ -24,7 +24,9 @@ export function accessDrafts(source: LiteLlmSource, keys: KeyDrafts): AccessDraf
   const master = masterKey === undefined ? undefined : masterSecret(masterKey, source);
   const hasKeys = master !== undefined || keys.secrets.length > 0;
   if (!hasKeys && token === undefined) {
-    return { secrets: [] };
+    const asks = ['custom_auth', 'enable_jwt_auth', 'enable_oauth2_auth', 'enable_oauth2_proxy_auth'];
+    const isClosed = asks.some((name) => ![undefined, 'false'].includes(general?.at(name)?.text?.toLowerCase()));
+    return { secrets: [], ...(isClosed && { policy: closedPolicy() }) };
   }
   const authenticate: object[] = [
     ...(hasKeys
@@ -56,6 +58,18 @@ export function accessDrafts(source: LiteLlmSource, keys: KeyDrafts): AccessDraf
     general?.at('enable_jwt_auth')?.becomes(policy.place(spec, 'authenticate'));
   }
   return { policy, secrets: master === undefined ? [] : [master] };
+}
+
+function closedPolicy(): ObjectDraft {
+  const spec = { targetRefs: [GATEWAY_REF], allow: [] };
+  const draft = new ObjectDraft({
+    apiVersion: 'tallygate.dev/v1alpha1',
+    kind: 'AIAccessPolicy',
+    metadata: { name: 'callers', namespace: NAMESPACE },
+    spec,
+  });
+  draft.comment(draft.place(spec, 'allow'), 'No way to authenticate could be converted, so nobody is allowed.');
+  return draft;
 }
 
 function allowRules({ allowed, secrets }: KeyDrafts, hasMaster: boolean, hasTokens: boolean) {
