@@ -32,7 +32,7 @@ import { observedSources } from './observed-sources.ts';
 import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
 import { RefusedRequests } from './refused-requests.ts';
 import { sharedStoreOf } from './shared-store.ts';
-import { openTraces, otlpMetrics, telemetryService } from './telemetry-settings.ts';
+import { openTraces, optsIntoLatest, otlpMetrics, telemetryService } from './telemetry-settings.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -121,7 +121,7 @@ async function start(
   const output = openOutput(1, MAX_UNWRITTEN_ACCESS_LINE_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
   const hashesKeys = settings.TALLYGATE_METRIC_KEYS === 'hashed';
-  const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys });
+  const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys, latest: optsIntoLatest(settings) });
   let source: PolicySource | undefined;
   const requestKeys = (url: string) => source?.requestKeys(url);
   const refused = new RefusedRequests();

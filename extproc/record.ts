@@ -64,6 +64,8 @@ export interface RequestRecord {
   readonly status: number | undefined;
   readonly startMs: number;
   readonly endMs: number;
+  /** When the last attempt was sent; undefined for a request that was not forwarded. */
+  readonly forwardedMs: number | undefined;
   readonly firstTokenMs: number | undefined;
   readonly usage: Usage | undefined;
   readonly source: UsageSource | undefined;

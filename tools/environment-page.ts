@@ -109,7 +109,7 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
   OTEL_BSP_MAX_QUEUE_SIZE: { description: 'The most spans that wait for the collector, about 1 KB each.' },
   OTEL_SEMCONV_STABILITY_OPT_IN: {
     description:
-      '`gen_ai_latest_experimental`: spans have the names of the development version of the GenAI conventions, and metrics under these names are added.',
+      '`gen_ai_latest_experimental`: spans and metrics have the names of the development version of the GenAI conventions; `gen_ai.client.token.usage` and `gen_ai.server.*` remain.',
     fallback: 'the names of version 1.41',
   },
   TALLYGATE_TRACES_ALWAYS: {

@@ -299,12 +299,14 @@ function shown(action: Action): object {
     return { type: 'extend', output: action.output };
   }
   if (action.type === 'finish') {
-    const { record, settle } = action;
+    const { settle } = action;
+    // Known from the steps.
+    const { forwardedMs: _, ...record } = action.record;
     const known = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
     return {
       type: 'finish',
       charge: settle?.charge,
-      record: { ...known, ...shownAccess(record), buckets: record.buckets.map(({ key }) => key) },
+      record: { ...known, ...shownAccess(action.record), buckets: record.buckets.map(({ key }) => key) },
     };
   }
   return action;

@@ -217,6 +217,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     status: ending.replyStatus ?? head?.status,
     startMs: input.startMs,
     endMs: nowMs,
+    forwardedMs: sinceMs,
     firstTokenMs: response?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,

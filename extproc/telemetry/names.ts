@@ -11,6 +11,7 @@ export const attribute = {
   requestModel: 'gen_ai.request.model',
   responseModel: 'gen_ai.response.model',
   tokenType: 'gen_ai.token.type',
+  modality: 'gen_ai.token.modality',
   errorType: 'error.type',
   route: 'tallygate.route',
   rule: 'tallygate.rule',
@@ -58,6 +59,16 @@ export const metric = {
     'gen_ai.server.time_per_output_token',
     's',
     'Time per output token after the first, of complete streams',
+  ),
+  operationDuration: describe(
+    'gen_ai.client.operation.duration',
+    's',
+    'Time from a call of a backend to the end of its response',
+  ),
+  timeToFirstChunk: describe(
+    'gen_ai.client.operation.time_to_first_chunk',
+    's',
+    'Time from a call of a backend to the first token of its stream',
   ),
   tokens: describe('tallygate.tokens', '{token}', 'Tokens by kind and source; some kinds are parts of others'),
   drift: describe(
@@ -195,6 +206,32 @@ export const metric = {
   serverMessages: describe('tallygate.ext_proc.messages', '{message}', 'Messages from and to Envoy, by direction'),
   serverBytes: describe('tallygate.ext_proc.bytes', 'By', 'Bytes from and to Envoy, by direction'),
   serverUnsentBytes: describe('tallygate.ext_proc.unsent_bytes', 'By', 'Bytes that wait until Envoy accepts them'),
+} as const;
+
+/**
+ * Names of the development version of the conventions
+ * (https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/client-inference.md).
+ */
+export const latestMetric = {
+  operationDuration: { ...metric.operationDuration, name: 'gen_ai.client.inference.duration' },
+  timeToFirstChunk: { ...metric.timeToFirstChunk, name: 'gen_ai.client.inference.time_to_first_chunk' },
+  inputTokens: describe('gen_ai.client.inference.usage.input_tokens', '{token}', 'Input tokens, with cached ones'),
+  outputTokens: describe('gen_ai.client.inference.usage.output_tokens', '{token}', 'Output tokens, with reasoning'),
+  cacheReadTokens: describe(
+    'gen_ai.client.inference.usage.cache_read.input_tokens',
+    '{token}',
+    'Input tokens that were read from a cache of the provider',
+  ),
+  cacheWriteTokens: describe(
+    'gen_ai.client.inference.usage.cache_write.input_tokens',
+    '{token}',
+    'Input tokens that were written to a cache of the provider',
+  ),
+  reasoningTokens: describe(
+    'gen_ai.client.inference.usage.reasoning.output_tokens',
+    '{token}',
+    'Output tokens of reasoning',
+  ),
 } as const;
 
 export const boundaries = {

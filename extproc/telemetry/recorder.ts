@@ -33,11 +33,13 @@ export interface RecorderOptions {
   readonly nowMs: number;
   /** Whether labels have the values of quota keys as SHA-256 only. */
   readonly hashesKeys?: boolean;
+  /** Whether metrics have the names of the development version of the conventions, too. */
+  readonly latest?: boolean;
 }
 
-export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOptions): Recorder {
+export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false }: RecorderOptions): Recorder {
   const table = newMetricTable(nowMs);
-  const seriesOf = newSeries(table);
+  const seriesOf = newSeries(table, latest);
   const recordAccess = newAccessMetrics(table, hashesKeys);
   const recordGuard = newGuardMetrics(table);
   const decisions = boundedCells(table.sum(metric.decisions));

@@ -5,7 +5,8 @@ import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../
 import type { Operation, RequestCost, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { errorType } from './error-type.ts';
-import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
+import { newUsageCounters, type UsageCounter } from './inference-usage.ts';
+import { attribute, boundaries, latestMetric, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
 /**
  * A series has about a hundred lines in a scrape. Past this number, requests count in one series
@@ -31,17 +32,22 @@ const TOKEN_KINDS = [
 /** Returns the series of a request. */
 export type SeriesOf = (outcome: RequestRecord) => Series;
 
-export function newSeries(table: MetricTable): SeriesOf {
+/** `latest`: with the metrics of the development version of the conventions. */
+export function newSeries(table: MetricTable, latest: boolean): SeriesOf {
+  const { operationDuration, timeToFirstChunk } = latest ? latestMetric : metric;
   const instruments = {
     tokenUsage: table.histogram(metric.tokenUsage, boundaries.tokens),
     duration: table.histogram(metric.requestDuration, boundaries.durationSeconds),
     firstToken: table.histogram(metric.timeToFirstToken, boundaries.firstTokenSeconds),
+    operation: table.histogram(operationDuration, boundaries.durationSeconds),
+    firstChunk: table.histogram(timeToFirstChunk, boundaries.firstTokenSeconds),
     perToken: table.histogram(metric.timePerOutputToken, boundaries.tokenSeconds),
     drift: table.histogram(metric.drift, boundaries.driftPercent),
     tokens: table.sum(metric.tokens),
     cost: table.sum(metric.cost),
     unmetered: table.sum(metric.unmetered),
     streamsCut: table.sum(metric.streamsCut),
+    usageCounter: latest ? newUsageCounters(table) : undefined,
   };
   const known = new Map<string, Series>();
   const responseModels = new Set<string>();
@@ -93,16 +99,27 @@ export function newSeries(table: MetricTable): SeriesOf {
 }
 
 type Instruments = {
-  readonly [K in 'tokenUsage' | 'duration' | 'firstToken' | 'perToken' | 'drift']: Histogram;
-} & { readonly [K in 'tokens' | 'cost' | 'unmetered' | 'streamsCut']: Sum };
+  readonly [K in
+    | 'tokenUsage'
+    | 'duration'
+    | 'firstToken'
+    | 'operation'
+    | 'firstChunk'
+    | 'perToken'
+    | 'drift']: Histogram;
+} & { readonly [K in 'tokens' | 'cost' | 'unmetered' | 'streamsCut']: Sum } & {
+  readonly usageCounter: ((attributes: Attributes) => UsageCounter) | undefined;
+};
 
 /** Creates a cell when it is first needed, so that a scrape shows only what happened. */
 export class Series {
   readonly #instruments: Instruments;
   readonly #attributes: Attributes;
   readonly #hasOutput: boolean;
-  #duration: HistogramCell | undefined;
-  readonly #errors = new Map<string, HistogramCell>();
+  readonly #durations: OutcomeCells;
+  readonly #operations: OutcomeCells;
+  #firstChunk: HistogramCell | undefined;
+  readonly #countUsage: UsageCounter | undefined;
   #input: HistogramCell | undefined;
   #output: HistogramCell | undefined;
   #firstToken: HistogramCell | undefined;
@@ -117,17 +134,25 @@ export class Series {
   constructor(instruments: Instruments, attributes: Attributes) {
     this.#instruments = instruments;
     this.#attributes = attributes;
+    this.#durations = new OutcomeCells(instruments.duration, attributes);
+    this.#operations = new OutcomeCells(instruments.operation, attributes);
+    this.#countUsage = instruments.usageCounter?.(attributes);
     this.#hasOutput = OUTPUT.has(attributes[attribute.operation] as Operation);
   }
 
   record(outcome: RequestRecord): void {
     const { usage, source, decision } = outcome;
-    this.#recordDuration(outcome);
+    const error = errorType(outcome);
+    this.#durations.record(error, (outcome.endMs - outcome.startMs) / 1000);
+    if (outcome.forwardedMs !== undefined && outcome.schema !== undefined) {
+      this.#operations.record(error, (outcome.endMs - outcome.forwardedMs) / 1000);
+    }
     this.#recordPace(outcome);
     if (usage !== undefined && source !== undefined) {
       this.#recordTokens(usage, source);
     }
     if (usage !== undefined) {
+      this.#countUsage?.(usage);
       this.#recordDrift(usage, outcome.estimatedOutputTokens);
     }
     if (outcome.cost !== undefined) {
@@ -143,30 +168,18 @@ export class Series {
     }
   }
 
-  #recordDuration(outcome: RequestRecord): void {
-    const seconds = (outcome.endMs - outcome.startMs) / 1000;
-    const error = errorType(outcome);
-    if (error === undefined) {
-      this.#duration ??= this.#instruments.duration.cell(this.#attributes);
-      this.#duration.record(seconds);
-      return;
-    }
-    const type = this.#errors.has(error) || this.#errors.size < MAX_ERRORS_A_SERIES ? error : OTHER;
-    let cell = this.#errors.get(type);
-    if (cell === undefined) {
-      cell = this.#instruments.duration.cell({ ...this.#attributes, [attribute.errorType]: type });
-      this.#errors.set(type, cell);
-    }
-    cell.record(seconds);
-  }
-
-  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: RequestRecord): void {
+  #recordPace(outcome: RequestRecord): void {
+    const { firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken, forwardedMs } = outcome;
     // The first token of a unary response is not visible.
     if (!stream || firstTokenMs === undefined) {
       return;
     }
     this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
     this.#firstToken.record((firstTokenMs - startMs) / 1000);
+    if (forwardedMs !== undefined) {
+      this.#firstChunk ??= this.#instruments.firstChunk.cell(this.#attributes);
+      this.#firstChunk.record((firstTokenMs - forwardedMs) / 1000);
+    }
     if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft || broken !== undefined) {
       return;
     }
@@ -221,6 +234,34 @@ export class Series {
     }
     this.#drift ??= this.#instruments.drift.cell(this.#attributes);
     this.#drift.record(((estimated - usage.output) / usage.output) * 100);
+  }
+}
+
+/** The cells of one series, by the error. */
+class OutcomeCells {
+  readonly #histogram: Histogram;
+  readonly #attributes: Attributes;
+  #success: HistogramCell | undefined;
+  readonly #errors = new Map<string, HistogramCell>();
+
+  constructor(histogram: Histogram, attributes: Attributes) {
+    this.#histogram = histogram;
+    this.#attributes = attributes;
+  }
+
+  record(error: string | undefined, seconds: number): void {
+    if (error === undefined) {
+      this.#success ??= this.#histogram.cell(this.#attributes);
+      this.#success.record(seconds);
+      return;
+    }
+    const type = this.#errors.has(error) || this.#errors.size < MAX_ERRORS_A_SERIES ? error : OTHER;
+    let cell = this.#errors.get(type);
+    if (cell === undefined) {
+      cell = this.#histogram.cell({ ...this.#attributes, [attribute.errorType]: type });
+      this.#errors.set(type, cell);
+    }
+    cell.record(seconds);
   }
 }
 

@@ -40,6 +40,7 @@ export const outcomeOfStream: RequestRecord = {
   status: 200,
   startMs: Date.UTC(2026, 10, 22, 12),
   firstTokenMs: Date.UTC(2026, 10, 22, 12) + 250,
+  forwardedMs: Date.UTC(2026, 10, 22, 12) + 20,
   endMs: Date.UTC(2026, 10, 22, 12) + 1250.04,
   usage: {
     input: 100,
