@@ -13,6 +13,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { SharedStoreConfig } from '../contract/shared-store.ts';
 import { openQuotaStore } from '../extproc/quota/open.ts';
 import { bucket, charge, demand, granted, quota, reserve, settle } from '../extproc/quota/testing.ts';
+import { accessLine } from '../extproc/telemetry/access-line.ts';
 import { outcomeOfStream } from '../extproc/telemetry/testing.ts';
 import { skipWithoutRedis, startRedis } from '../fixtures/redis-server.ts';
 import { createLog } from '../runtime/log.ts';
@@ -97,6 +98,12 @@ before(async () => {
       response.writeHead(201).end(JSON.stringify({ status: { userInfo: { username: 'ann@example.com' } } }));
     } else if (request.url?.startsWith('/api/v1/namespaces/envoy-gateway-system/pods?')) {
       response.end(JSON.stringify({ kind: 'PodList', items: [...pods, other], metadata: {} }));
+    } else if (/\/pods\/proxy-\d\/log\?container=tallygate&follow=true&tailLines=3$/.test(request.url ?? '')) {
+      response.end(accessLine({ ...outcomeOfStream, requestId: `of-${request.url?.split('/')[6]}` }, []));
+    } else if (request.url?.endsWith('&tailLines=4')) {
+      response.writeHead(403).end('{"reason":"Forbidden","message":"pods/log is forbidden"}');
+    } else if (request.url?.includes('/log?')) {
+      response.writeHead(500).end('{"reason":"InternalError","message":"no kubelet"}');
     } else if (request.url?.startsWith('/api/v1/namespaces/sharing/pods?')) {
       const [pod] = pods;
       const items = [...sharing].map((name) => ({ ...pod, metadata: { name } }));
@@ -221,4 +228,24 @@ test('usage of a shared store counts each request once, also of a pod that is go
   const away = await tallygate('usage', '--json', ...namespace);
   assert.deepEqual([away.code, away.stdout], [1, '']);
   assert.match(away.stderr, /^tallygate: pod sharing-1: the store refuses connections/);
+});
+
+test('tail shows the logs of all sidecars, and names those that end', async () => {
+  const { code, stdout, stderr } = await tallygate('tail', '--lines', '3');
+  const ids = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split('  ').at(-1));
+  assert.deepEqual(ids.sort(), ['of-proxy-1', 'of-proxy-2']);
+  assert.deepEqual(stderr.trimEnd().split('\n').sort(), [
+    'tallygate: the log of pod proxy-1 has ended',
+    'tallygate: the log of pod proxy-2 has ended',
+    'tallygate: the log of pod proxy-gone cannot be read: no kubelet',
+  ]);
+  assert.equal(code, 1);
+  const forbidden = await tallygate('tail', '--lines', '4');
+  assert.match(
+    forbidden.stderr,
+    /pods\/log is forbidden; ask for a Role in envoy-gateway-system with get on pods\/log/,
+  );
 });

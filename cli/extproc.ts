@@ -26,6 +26,7 @@ import type { OpenTelemetry, OtlpMetrics } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
+import { AccessLineTap } from './access-line-tap.ts';
 import { ConsoleCalls } from './console-calls.ts';
 import type { Settings } from './environment.ts';
 import { observedSources } from './observed-sources.ts';
@@ -119,7 +120,7 @@ async function start(
   signal: AbortSignal,
 ): Promise<{ readonly steps: readonly ShutdownStep[] }> {
   const output = openOutput(1, MAX_UNWRITTEN_ACCESS_LINE_BYTES);
-  const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
+  const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? new AccessLineTap(createLineWriter(output)) : undefined;
   const hashesKeys = settings.TALLYGATE_METRIC_KEYS === 'hashed';
   const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys, latest: optsIntoLatest(settings) });
   let source: PolicySource | undefined;
@@ -155,7 +156,8 @@ async function start(
   });
   const { store, usage: records, audit } = service;
   const console = new ConsoleCalls({ service, refused, plainErrors: settings.TALLYGATE_ERROR_DETAIL === 'plain', log });
-  const quotaServer = await openQuotaServer(flags, { store, usage: records, audit, refused, console }, log);
+  const books = { store, usage: records, audit, refused, console, ...(lines && { lines }) };
+  const quotaServer = await openQuotaServer(flags, books, log);
   // Now, because the process may be killed without a shutdown.
   telemetry.then(
     () => flushCompileCache(),

@@ -35,14 +35,22 @@ export async function request(socket: string, method: 'GET' | 'POST', path: stri
 
 /** Yields the objects of a response of JSON lines as they arrive. */
 export async function* streamed<T>(socket: string, path: string): AsyncGenerator<T> {
+  for await (const line of streamedLines(socket, path, DEADLINE_MS)) {
+    yield JSON.parse(line) as T;
+  }
+}
+
+/** Yields the lines of a response as they arrive; `idleMs` 0: however long that takes. */
+export async function* streamedLines(socket: string, path: string, idleMs: number): AsyncGenerator<string> {
   try {
-    const { status, lines } = await askForStream(socket, path, DEADLINE_MS);
+    const { status, lines } = await askForStream(socket, path, idleMs);
+    if (status === 400) {
+      throw new OperatorError((await Array.fromAsync(lines())).join(' '));
+    }
     if (status !== 200) {
       throw otherVersion(socket, status);
     }
-    for await (const line of lines()) {
-      yield JSON.parse(line) as T;
-    }
+    yield* lines();
   } catch (error) {
     throw operatorErrorOf(error, socket);
   }

@@ -1,6 +1,6 @@
 /**
- * Serves `tallygate quota`, `usage`, `explain`, `simulate` and the console in the process with the
- * quota store:
+ * Serves `tallygate quota`, `usage`, `explain`, `simulate`, `tail` and the console in the process
+ * with the quota store:
  * HTTP on a Unix socket that only its owner can open.
  */
 import { rmSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { type UsageGroup, usageGroups } from '../extproc/quota/usage-report.ts';
 import { NO_SHARED_STORE, type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
+import type { AccessLineTap } from './access-line-tap.ts';
 import type { ConsoleCalls } from './console-calls.ts';
 import type { RefusedRequests } from './refused-requests.ts';
 
@@ -29,6 +30,8 @@ export interface QuotaBooks {
   readonly refused: RefusedRequests;
   /** What the console shows; absent where nobody asks for it. */
   readonly console?: Pick<ConsoleCalls, 'answer'>;
+  /** Absent: no access lines are written. */
+  readonly lines?: AccessLineTap;
 }
 
 /** Of a user and a reason. */
@@ -39,6 +42,10 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://quota');
     const call = `${request.method} ${pathname}`;
+    if (call === 'GET /lines') {
+      sendAccessLines(books, response);
+      return;
+    }
     const answered =
       call === 'GET /records'
         ? sendRecords(books, searchParams, response)
@@ -73,6 +80,18 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
         server.closeAllConnections();
       }),
   };
+}
+
+function sendAccessLines({ lines }: QuotaBooks, response: ServerResponse): void {
+  const problem =
+    lines === undefined
+      ? 'the gateway writes no access lines; start it with TALLYGATE_ACCESS_LOG=on'
+      : lines.follow(response)
+        ? undefined
+        : 'three commands follow the access lines already; end one of them';
+  if (problem !== undefined) {
+    response.writeHead(400, { 'content-type': 'text/plain' }).end(problem);
+  }
 }
 
 async function answerQuota(

@@ -1,5 +1,5 @@
 /** The sidecars of a cluster, for commands that a person runs with a kubeconfig. */
-import { Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { KubeClient } from './api/client.ts';
 import { type KubeconfigOptions, kubeconfigCredentials } from './api/credentials.ts';
 
@@ -27,6 +27,8 @@ export interface Sidecars {
   pods(): Promise<readonly string[]>;
   /** Runs a command of Tallygate in the sidecar of a pod. Rejects if that is impossible. */
   run(pod: string, args: readonly string[]): Promise<CommandOutput>;
+  /** Returns the last lines of the log, and what follows. Rejects with an `ApiError`. */
+  log(pod: string, lines: number, signal: AbortSignal): Promise<Readable>;
   close(): void;
 }
 
@@ -74,6 +76,12 @@ export async function openSidecars(options: KubeconfigOptions, namespace: string
       return names.sort();
     },
     run: (pod, args) => execute(credentials.config, namespace, pod, [...COMMAND, ...args]),
+    log: async (pod, lines, signal) => {
+      const query = new URLSearchParams({ container: CONTAINER, follow: 'true', tailLines: String(lines) });
+      const log = await client.stream(`/api/v1/namespaces/${namespace}/pods/${pod}/log?${query}`, signal);
+      // A gateway may be quiet for long.
+      return log.setTimeout(0);
+    },
     close: () => client.close(),
   };
 }
