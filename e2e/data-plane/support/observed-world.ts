@@ -131,7 +131,11 @@ export async function startObservedWorld(): Promise<ObservedWorld> {
     await Promise.all([provider.stop(), redis.stop()]);
   };
   try {
-    const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${redis.port}?keyPrefix=e2e` };
+    const environment = {
+      TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${redis.port}?keyPrefix=e2e`,
+      // Nobody listens, so spans are dropped.
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `http://127.0.0.1:${await freePort()}/v1/traces`,
+    };
     const gateway = await startGateway(await documents(provider.port, (odd.address() as AddressInfo).port), {
       environment,
     });
