@@ -97,6 +97,10 @@ image: ## Build the image tallygate:VERSION with Docker
 bench: setup ## Measure Tallygate and Envoy alone, side by side; writes bench/results
 	node bench/main.ts
 
+.PHONY: bench-guardrails
+bench-guardrails: setup ## Measure what guardrails cost through Envoy; writes bench/results/guardrails-gateway.md
+	tools/own-network.sh node bench/main.ts --parts guardrails --page guardrails-gateway
+
 .PHONY: bench-shared-store
 bench-shared-store: setup ## Measure what sharing quotas in Redis costs; writes bench/results/shared-store.md
 	tools/own-network.sh node bench/shared-store/main.ts

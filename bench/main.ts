@@ -11,6 +11,7 @@ import { type BenchmarkPart, type Options, optionsOf, USAGE } from './options.ts
 import { access } from './parts/access.ts';
 import { counts } from './parts/counts.ts';
 import { cuts } from './parts/cut.ts';
+import { guardrails } from './parts/guardrails.ts';
 import { hostile } from './parts/hostile.ts';
 import { loadComparisons } from './parts/load.ts';
 import { openStreams } from './parts/open-streams.ts';
@@ -56,6 +57,7 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
     overshoot: async () => figures.push(...(await overshoot(testbed))),
     hostile: async () => figures.push(...(await hostile(testbed, options))),
     access: async () => figures.push(...(await access(testbed, options))),
+    guardrails: async () => figures.push(...(await guardrails(testbed, options))),
     counts: async () => rows.push(...(await counts(testbed))),
   };
   if (options.parts.includes('load') || options.parts.includes('paced')) {
@@ -75,8 +77,9 @@ function write(results: Results, page: string): void {
   const folder = path.join(import.meta.dirname, 'results');
   mkdirSync(folder, { recursive: true });
   // A soak run alone writes a separate page.
-  if (results.options.parts.length === 0) {
-    writeFileSync(path.join(folder, 'soak.md'), page);
+  const only = results.options.parts.length === 0 ? 'soak' : results.options.page;
+  if (only !== undefined) {
+    writeFileSync(path.join(folder, `${only}.md`), page);
     return;
   }
   const name = results.startedAt.slice(0, 16).replace(':', '');

@@ -6,6 +6,7 @@ describe('optionsOf', () => {
   it('runs all parts by default', () => {
     assert.deepEqual(optionsOf([])?.parts, PARTS);
     assert.deepEqual(optionsOf(['--parts', 'counts,load'])?.parts, ['load', 'counts']);
+    assert.equal(optionsOf(['--page', 'guardrails-gateway'])?.page, 'guardrails-gateway');
   });
 
   it('replaces the parts by a long run of a million requests, or of the given number', () => {

@@ -1,7 +1,18 @@
 /** Parses the command line of `node bench/main.ts`. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts', 'access'] as const;
+export const PARTS = [
+  'load',
+  'reference',
+  'paced',
+  'open',
+  'cut',
+  'overshoot',
+  'hostile',
+  'counts',
+  'access',
+  'guardrails',
+] as const;
 export type BenchmarkPart = (typeof PARTS)[number];
 
 export interface Options {
@@ -18,6 +29,8 @@ export interface Options {
   readonly profile: boolean;
   /** Writes the results to files. */
   readonly write: boolean;
+  /** The name of the only file to write; undefined: `latest.md`, and the figures as JSON. */
+  readonly page: string | undefined;
 }
 
 export const USAGE = `usage: node bench/main.ts [options]
@@ -29,6 +42,7 @@ export const USAGE = `usage: node bench/main.ts [options]
   --soak[=N]       instead of the parts, run N requests (1000000) and measure memory
   --profile        print a CPU profile of the processor
   --no-write       do not write to bench/results
+  --page NAME      write only bench/results/NAME.md
   --help`;
 
 /**
@@ -45,6 +59,7 @@ export function optionsOf(argv: readonly string[]): Options | undefined {
       soak: { type: 'string', default: '0' },
       profile: { type: 'boolean', default: false },
       'no-write': { type: 'boolean', default: false },
+      page: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -60,6 +75,7 @@ export function optionsOf(argv: readonly string[]): Options | undefined {
     soakRequests,
     profile: values.profile,
     write: !values['no-write'],
+    page: values.page,
   };
 }
 

@@ -133,6 +133,28 @@ function keySecret(index: number, tenants: number): object {
   };
 }
 
+/** The resources of a load, with seven built-in detectors in requests and responses. */
+export function guardrailResources(gatewayPort: number, providerPort: number): string {
+  const names = ['CreditCard', 'IBAN', 'Email', 'Phone', 'USSocialSecurityNumber', 'IPAddress', 'Secret'];
+  const phoneRegions = ['US', 'GB', 'DE', 'AT', 'FR', 'ES', 'IN', 'BR', 'CH', 'IT', 'NL'];
+  const policy = {
+    apiVersion: API,
+    kind: 'AIGuardrailPolicy',
+    metadata: metadata('guardrails'),
+    spec: {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'bench' }],
+      rules: [
+        {
+          name: 'values',
+          detect: { type: 'Builtin', builtin: { detectors: names, phoneRegions } },
+          action: { type: 'Mask', mask: { restore: true } },
+        },
+      ],
+    },
+  };
+  return `${resources(gatewayPort, providerPort)}\n---\n${yaml([policy])}`;
+}
+
 function accessPolicy({ issuer, jwks }: AccessOptions): object {
   const identity = { tenant: { claim: 'team' }, user: { claim: 'email' }, groups: { claim: 'groups' } };
   return {
