@@ -16,6 +16,8 @@ const FIRST_TOKEN = 'gen_ai_server_time_to_first_token';
 const PER_TOKEN = 'gen_ai_server_time_per_output_token';
 const DURATION = 'gen_ai_server_request_duration';
 const USAGE = 'gen_ai_client_token_usage';
+const CALL = 'gen_ai_client_operation_duration';
+const FIRST_CHUNK = 'gen_ai_client_operation_time_to_first_chunk';
 /** Requests that were refused before have no backend. */
 const SERVED = 'tallygate_backend!=""';
 
@@ -170,6 +172,24 @@ export const models: DashboardDescription = {
               expr: rate(TOKENS, `${OF_REQUEST}, gen_ai_token_type="output"`, 'tallygate_backend'),
               legend: '{{tallygate_backend}}',
             },
+          ],
+        },
+        {
+          type: 'lines',
+          title: 'Duration of calls of backends (p95)',
+          description: 'Without what the gateway adds: access, guardrails, waiting for budgets. Each attempt counts.',
+          unit: 's',
+          width: 12,
+          queries: [{ expr: quantile(0.95, CALL, OF_REQUEST, 'tallygate_backend'), legend: '{{tallygate_backend}}' }],
+        },
+        {
+          type: 'lines',
+          title: 'First token of calls of backends (p95)',
+          description: 'From the call of the backend. The rest of the time to the first token is spent in the gateway.',
+          unit: 's',
+          width: 12,
+          queries: [
+            { expr: quantile(0.95, FIRST_CHUNK, OF_REQUEST, 'tallygate_backend'), legend: '{{tallygate_backend}}' },
           ],
         },
       ],
