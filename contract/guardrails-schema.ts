@@ -1,6 +1,7 @@
 /** The schemas of the part of a policy that says which content may pass; see `policy-schema.ts`. */
 import { z } from 'zod';
 import { principal } from './access-policy-schema.ts';
+import type { RedactionDetector } from './content.ts';
 import { count, type Fields, text } from './fields.ts';
 import {
   type BuiltinDetectors,
@@ -25,7 +26,7 @@ const service = z.strictObject({
   clientCertificate: z.strictObject({ chain: text, privateKey: text }).exactOptional(),
 } satisfies Fields<DetectorService>);
 
-const detector: z.ZodType<GuardrailDetector> = z.discriminatedUnion('type', [
+const ownDetectors = [
   z.strictObject({
     type: z.literal('Builtin'),
     detectors: z.array(z.enum(builtinDetectorNames)).min(1),
@@ -33,6 +34,13 @@ const detector: z.ZodType<GuardrailDetector> = z.discriminatedUnion('type', [
   } satisfies Fields<BuiltinDetectors>),
   z.strictObject({ type: z.literal('Pattern'), expressions: z.array(text).min(1) }),
   z.strictObject({ type: z.literal('PromptInjection'), scoreThreshold: score }),
+] as const;
+
+/** The detectors of the gateway itself. */
+export const ownDetector: z.ZodType<RedactionDetector> = z.discriminatedUnion('type', ownDetectors);
+
+const detector: z.ZodType<GuardrailDetector> = z.discriminatedUnion('type', [
+  ...ownDetectors,
   z.strictObject({
     type: z.literal('Presidio'),
     service,

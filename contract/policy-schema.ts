@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { accessPolicy, apiKeyShard, signIn } from './access-policy-schema.ts';
+import { contentPolicy } from './content-schema.ts';
 import { count, type Fields, text } from './fields.ts';
 import { guardrailPolicy } from './guardrails-schema.ts';
 import {
@@ -89,6 +90,7 @@ const rule = z.strictObject({
   quotas: z.array(text),
   access: z.array(text),
   guardrails: z.array(text).min(1).exactOptional(),
+  content: z.array(text).min(1).exactOptional(),
   requestLimits: z.strictObject({ inputTokens: count.exactOptional(), outputTokens: count.exactOptional() }),
   maxRequestBodyBytes: count,
   firstTokenTimeoutMs: count.exactOptional(),
@@ -274,6 +276,7 @@ const lineSchemas = {
   accessPolicy,
   apiKeyShard,
   guardrailPolicy,
+  contentPolicy,
   rule,
   passthrough,
   virtualHost,

@@ -34,6 +34,7 @@ export function policyLines({
   accessPolicies,
   apiKeyShards,
   guardrailPolicies = [],
+  contentPolicies = [],
 }: Omit<GatewayPolicy, 'formatVersion' | 'version'>): readonly string[] {
   const rules = new Numbers<Rule>('rule');
   const passthrough = new Numbers<Passthrough>('passthrough');
@@ -46,6 +47,7 @@ export function policyLines({
     ...accessPolicies.map((each) => `{"accessPolicy":${jsonOf(each)}}`),
     ...apiKeyShards.map((each) => `{"apiKeyShard":${jsonOf(each)}}`),
     ...guardrailPolicies.map((each) => `{"guardrailPolicy":${jsonOf(each)}}`),
+    ...contentPolicies.map((each) => `{"contentPolicy":${jsonOf(each)}}`),
     ...rules.lines,
     ...passthrough.lines,
     ...virtualHostLines,

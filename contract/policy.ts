@@ -6,6 +6,7 @@
  */
 
 import type { AccessPolicy, ApiKeyShard, SignIn } from './access-policy.ts';
+import type { ContentPolicy } from './content.ts';
 import type { GuardrailPolicy } from './guardrails.ts';
 import type { ModelPrices, PriceChange, TokenWeight } from './tokens.ts';
 
@@ -50,6 +51,8 @@ export interface GatewayPolicy {
   readonly apiKeyShards: readonly ApiKeyShard[];
   /** Absent: none. */
   readonly guardrailPolicies?: readonly GuardrailPolicy[];
+  /** Absent: none. */
+  readonly contentPolicies?: readonly ContentPolicy[];
 }
 
 /** One listener and host name. Its rules are the union of all routes attached there. */
@@ -87,6 +90,8 @@ export interface Rule {
   readonly access: readonly string[];
   /** Names of the guardrail policies that apply, from the Gateway down; absent: none. */
   readonly guardrails?: readonly string[];
+  /** Names of the content policies that apply, from the Gateway down; absent: none. */
+  readonly content?: readonly string[];
   /** Limits on a single request: the smallest of all policies that apply. */
   readonly requestLimits: { readonly inputTokens?: number; readonly outputTokens?: number };
   /** Larger request bodies are refused with 413. */

@@ -28,6 +28,7 @@ export const conditions = {
       'AIQuotaPolicy (each ancestor)',
       'AIAccessPolicy (each ancestor)',
       'AIGuardrailPolicy (each ancestor)',
+      'AIContentPolicy (each ancestor)',
     ],
     description: 'The object is valid and part of the configuration.',
     reasons: {
@@ -96,6 +97,7 @@ export const conditions = {
       'AIQuotaPolicy (each ancestor)',
       'AIAccessPolicy (each ancestor)',
       'AIGuardrailPolicy (each ancestor)',
+      'AIContentPolicy (each ancestor)',
     ],
     description:
       'The sidecar of every ready proxy pod of the Gateway has applied the current state of the object. Only in a cluster.',
@@ -113,6 +115,7 @@ export const conditions = {
       'AIQuotaPolicy (each ancestor)',
       'AIAccessPolicy (each ancestor)',
       'AIGuardrailPolicy (each ancestor)',
+      'AIContentPolicy (each ancestor)',
     ],
     description:
       "The configuration of every proxy's Envoy was verified: it sends each request of the object through Tallygate. Only in a cluster.",
@@ -170,6 +173,15 @@ export const conditions = {
   'tallygate.dev/AIGuardrailPolicyAffected': {
     on: ['AIGatewayRoute (each parent)'],
     description: 'Guardrail policies apply to the route.',
+    reasons: {
+      PolicyAffected: isTrue(
+        'A policy of this kind applies to at least one rule of the route; the message names the policies.',
+      ),
+    },
+  },
+  'tallygate.dev/AIContentPolicyAffected': {
+    on: ['AIGatewayRoute (each parent)'],
+    description: 'Content policies apply to the route.',
     reasons: {
       PolicyAffected: isTrue(
         'A policy of this kind applies to at least one rule of the route; the message names the policies.',

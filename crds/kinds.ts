@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type AccessPolicySpec, accessPolicySpec } from './access-policy.ts';
 import { type BackendSpec, backendSpec } from './backend.ts';
+import { type ContentPolicySpec, contentPolicySpec } from './content-policy.ts';
 import { type GuardrailPolicySpec, guardrailPolicySpec } from './guardrail-policy.ts';
 import { type QuotaPolicySpec, quotaPolicySpec } from './quota-policy.ts';
 import { type RouteSpec, routeSpec } from './route.ts';
@@ -83,6 +84,14 @@ export const kindsByName = {
     status: 'ancestors',
     page: 'guardrail-policy',
   },
+  AIContentPolicy: {
+    kind: 'AIContentPolicy',
+    plural: 'aicontentpolicies',
+    shortName: 'aicp',
+    spec: contentPolicySpec,
+    status: 'ancestors',
+    page: 'content-policy',
+  },
 } as const satisfies Readonly<Record<string, KindDefinition>>;
 
 export type KindName = keyof typeof kindsByName;
@@ -99,3 +108,4 @@ export type AIBackend = KubernetesObject<BackendSpec>;
 export type AIQuotaPolicy = KubernetesObject<QuotaPolicySpec>;
 export type AIAccessPolicy = KubernetesObject<AccessPolicySpec>;
 export type AIGuardrailPolicy = KubernetesObject<GuardrailPolicySpec>;
+export type AIContentPolicy = KubernetesObject<ContentPolicySpec>;

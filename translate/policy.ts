@@ -14,6 +14,7 @@ import { accessEverywhere, accessNames, accessOf, policiesInUse } from './link/a
 import { isUnproven } from './link/access-problems.ts';
 import { apiKeyShards } from './link/api-keys.ts';
 import type { LinkedBackend } from './link/backends.ts';
+import { contentOf } from './link/content.ts';
 import { guardrailsOf } from './link/guardrails.ts';
 import type { GatewayListener } from './link/listeners.ts';
 import type { CompiledQuotas } from './link/quota-bounds.ts';
@@ -39,6 +40,7 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
   const { virtualHosts, routeNames, unmatched, backends, policies } = input;
   const inUse = policiesInUse(virtualHosts, policies);
   const guardrails = guardrailsOf(inUse);
+  const kept = contentOf(inUse);
   const content = {
     virtualHosts: [
       ...virtualHosts.map((virtualHost) => ({
@@ -56,6 +58,7 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
     accessPolicies: accessOf(inUse).map(({ policy }) => policy),
     apiKeyShards: apiKeyShards(accessOf(inUse).flatMap(({ accepted }) => accepted)),
     ...(guardrails.length > 0 && { guardrailPolicies: guardrails }),
+    ...(kept.length > 0 && { contentPolicies: kept }),
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
   for (const line of policyLines(content)) {
@@ -101,6 +104,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     quotas: quotaIds(policies),
     access: accessNames(policies),
     ...guardrailNames(policies),
+    ...contentNames(policies),
     requestLimits: {
       ...(inputTokens !== undefined && { inputTokens }),
       ...(outputTokens !== undefined && { outputTokens }),
@@ -158,6 +162,11 @@ function quotaIds(policies: readonly AttachedPolicy[]): readonly string[] {
 function guardrailNames(policies: readonly AttachedPolicy[]): Pick<Rule, 'guardrails'> {
   const guardrails = guardrailsOf(policies).map(({ name }) => name);
   return guardrails.length === 0 ? {} : { guardrails };
+}
+
+function contentNames(policies: readonly AttachedPolicy[]): Pick<Rule, 'content'> {
+  const content = contentOf(policies).map(({ name }) => name);
+  return content.length === 0 ? {} : { content };
 }
 
 function smallest(policies: readonly AttachedPolicy[], limit: 'inputTokens' | 'outputTokens'): number | undefined {

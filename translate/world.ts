@@ -10,6 +10,7 @@ import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type {
   AIAccessPolicy,
   AIBackend,
+  AIContentPolicy,
   AIGatewayRoute,
   AIGuardrailPolicy,
   AIQuotaPolicy,
@@ -78,6 +79,7 @@ export interface World {
   readonly quotaPolicies: readonly Located<AIQuotaPolicy>[];
   readonly accessPolicies: readonly Located<AIAccessPolicy>[];
   readonly guardrailPolicies: readonly Located<AIGuardrailPolicy>[];
+  readonly contentPolicies: readonly Located<AIContentPolicy>[];
   readonly secrets: readonly Located<Secret>[];
   /** The Secrets with the label of API keys. */
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];

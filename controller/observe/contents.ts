@@ -13,7 +13,13 @@ export type ObjectKey = string;
 /** Digests by object. */
 export type Contents = ReadonlyMap<ObjectKey, string>;
 
-export function contentsOf({ virtualHosts, backends, quotas, guardrailPolicies = [] }: GatewayPolicy): Contents {
+export function contentsOf({
+  virtualHosts,
+  backends,
+  quotas,
+  guardrailPolicies = [],
+  contentPolicies = [],
+}: GatewayPolicy): Contents {
   const texts = new Map<ObjectKey, string[]>();
   const add = (key: ObjectKey, text: string) => {
     const own = texts.get(key);
@@ -26,6 +32,7 @@ export function contentsOf({ virtualHosts, backends, quotas, guardrailPolicies =
   const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
   const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
   const guardrailTexts = new Map(guardrailPolicies.map((policy) => [policy.name, jsonOf(policy)]));
+  const contentTexts = new Map(contentPolicies.map((policy) => [policy.name, jsonOf(policy)]));
   for (const { rules, passthrough } of virtualHosts) {
     for (const each of [...rules, ...passthrough]) {
       const text = jsonOf(each);
@@ -44,6 +51,10 @@ export function contentsOf({ virtualHosts, backends, quotas, guardrailPolicies =
       for (const name of each.guardrails ?? []) {
         add(route, guardrailTexts.get(name) ?? '');
         add(`AIGuardrailPolicy ${name}`, `${each.route} ${guardrailTexts.get(name)}`);
+      }
+      for (const name of ('content' in each ? each.content : undefined) ?? []) {
+        add(route, contentTexts.get(name) ?? '');
+        add(`AIContentPolicy ${name}`, `${each.route} ${contentTexts.get(name)}`);
       }
     }
   }

@@ -4,6 +4,7 @@
  * same as before.
  */
 import type { AccessPolicy, ApiKeyShard, SignIn } from '../../contract/access-policy.ts';
+import type { ContentPolicy } from '../../contract/content.ts';
 import type { GuardrailPolicy } from '../../contract/guardrails.ts';
 import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
 import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
@@ -89,6 +90,7 @@ class PolicyParts {
   readonly #accessPolicies: AccessPolicy[] = [];
   readonly #apiKeyShards: ApiKeyShard[] = [];
   readonly #guardrailPolicies: GuardrailPolicy[] = [];
+  readonly #contentPolicies: ContentPolicy[] = [];
   readonly #rules: Rule[] = [];
   readonly #passthrough: Passthrough[] = [];
   readonly #virtualHosts: OpenVirtualHost[] = [];
@@ -121,6 +123,9 @@ class PolicyParts {
       case 'guardrailPolicy':
         this.#guardrailPolicies.push(line.value);
         return;
+      case 'contentPolicy':
+        this.#contentPolicies.push(line.value);
+        return;
       case 'rule':
         this.#rules.push(line.value);
         return;
@@ -152,6 +157,7 @@ class PolicyParts {
       accessPolicies: this.#accessPolicies,
       apiKeyShards: this.#apiKeyShards,
       ...(this.#guardrailPolicies.length > 0 && { guardrailPolicies: this.#guardrailPolicies }),
+      ...(this.#contentPolicies.length > 0 && { contentPolicies: this.#contentPolicies }),
     };
   }
 

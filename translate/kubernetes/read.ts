@@ -98,7 +98,7 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy, AIGuardrailPolicy } = kindsByName;
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy, AIGuardrailPolicy, AIContentPolicy } = kindsByName;
 
 const unreadRule = { name: 'unread', detect: { type: 'PromptInjection' }, action: { type: 'Monitor' } };
 
@@ -108,6 +108,7 @@ const readers: readonly ManifestReader[] = [
   specReader(GROUP, AIQuotaPolicy.kind, AIQuotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
   closingReader(AIAccessPolicy, {}, (world, object) => world.accessPolicies.push(object)),
   closingReader(AIGuardrailPolicy, { rules: [unreadRule] }, (world, object) => world.guardrailPolicies.push(object)),
+  specReader(GROUP, AIContentPolicy.kind, AIContentPolicy.spec, (world, object) => world.contentPolicies.push(object)),
   specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
   specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
     world.referenceGrants.push(object),

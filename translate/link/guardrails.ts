@@ -162,7 +162,7 @@ function compileAction({ type, mask, block }: GuardrailRuleSpec['action']): Guar
   }
 }
 
-function principalOf({ tenant, user, group, authenticated }: NonNullable<GuardrailRuleSpec['exempt']>[number]) {
+export function principalOf({ tenant, user, group, authenticated }: NonNullable<GuardrailRuleSpec['exempt']>[number]) {
   return {
     ...(tenant !== undefined && { tenant }),
     ...(user !== undefined && { user }),

@@ -12,6 +12,7 @@ import { accessPolicyKind } from './access.ts';
 import { accessWithinBounds } from './access-bounds.ts';
 import { reportLogins, reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
+import { contentPolicyKind, withRedaction } from './content.ts';
 import { reportCors } from './cors.ts';
 import { guardrailsWithinBounds } from './guardrail-bounds.ts';
 import { reportUnexamined } from './guardrail-problems.ts';
@@ -59,11 +60,17 @@ export function link(
 
 /** Attaches the policies of all kinds, one row per kind. */
 function linkPolicies(world: World, scope: TargetScope, context: TranslationContext): readonly AttachedPolicy[] {
+  const guardrails = guardrailsWithinBounds(
+    attachPolicies(guardrailPolicyKind, world.guardrailPolicies, scope, context),
+    context.diagnostics,
+  );
   return [
     quotasWithinBounds(attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context), context.diagnostics),
     accessWithinBounds(attachPolicies(accessPolicyKind, world.accessPolicies, scope, context), context.diagnostics),
-    guardrailsWithinBounds(
-      attachPolicies(guardrailPolicyKind, world.guardrailPolicies, scope, context),
+    guardrails,
+    withRedaction(
+      attachPolicies(contentPolicyKind, world.contentPolicies, scope, context),
+      guardrails,
       context.diagnostics,
     ),
   ].flat();

@@ -16,6 +16,7 @@ export function emptyDraft(): Draft {
     quotaPolicies: [],
     accessPolicies: [],
     guardrailPolicies: [],
+    contentPolicies: [],
     secrets: [],
     apiKeySecrets: [],
     configMaps: [],

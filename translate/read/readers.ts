@@ -46,7 +46,7 @@ function ownReader<S extends z.ZodType>(kind: { readonly kind: string; readonly 
   return specReader(API_VERSION, kind.kind, kind.spec, 'all', add);
 }
 
-const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy, AIGuardrailPolicy } = kindsByName;
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy, AIGuardrailPolicy, AIContentPolicy } = kindsByName;
 
 export const readers: readonly ObjectReader[] = [
   ownReader(AIGatewayRoute, (world, object) => world.routes.push(object)),
@@ -54,6 +54,7 @@ export const readers: readonly ObjectReader[] = [
   ownReader(AIQuotaPolicy, (world, object) => world.quotaPolicies.push(object)),
   ownReader(AIAccessPolicy, (world, object) => world.accessPolicies.push(object)),
   ownReader(AIGuardrailPolicy, (world, object) => world.guardrailPolicies.push(object)),
+  ownReader(AIContentPolicy, (world, object) => world.contentPolicies.push(object)),
   ...[`${GATEWAY_GROUP}/v1`, `${GATEWAY_GROUP}/v1beta1`].flatMap((version) => [
     specReader(version, 'Gateway', gatewaySpec, 'some', (world, object) => world.gateways.push(object)),
     specReader(version, 'ReferenceGrant', referenceGrantSpec, 'some', (world, object) =>
