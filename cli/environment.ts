@@ -13,6 +13,7 @@ import {
 } from '../extproc/quota/export/target.ts';
 import { memoryDefaults } from '../extproc/quota/memory-options.ts';
 import { usageDefaults } from '../extproc/quota/usage-tables.ts';
+import { type ContentTarget, parseContentTargets } from '../extproc/telemetry/content/target.ts';
 import { OUTCOMES, SAMPLERS } from '../extproc/telemetry/traces/sampling.ts';
 import {
   type Address,
@@ -44,6 +45,12 @@ const usageExportHeaders: Variable<ExportHeaders> = {
   fallback: {},
 };
 
+const contentExport: Variable<readonly ContentTarget[]> = {
+  form: 'otlp+URL, s3://BUCKET/PREFIX?region=REGION or s3+URL?region=REGION, separated by commas, each once',
+  parse: parseContentTargets,
+  fallback: [],
+};
+
 const consoleOperators: Variable<readonly OperatorMatch[]> = {
   form: 'operators such as group=platform,tenant=ops&user=ada, with percent-encoded values',
   parse: parseOperators,
@@ -73,6 +80,13 @@ export const variables = {
   TALLYGATE_USAGE_EXPORT: usageExport,
   /** Headers of the exports, such as credentials. */
   TALLYGATE_USAGE_EXPORT_HEADERS: usageExportHeaders,
+  /** Where the content goes that content policies keep. */
+  TALLYGATE_CONTENT_EXPORT: contentExport,
+  /** Headers for the collector of content, such as credentials. */
+  TALLYGATE_CONTENT_EXPORT_HEADERS: usageExportHeaders,
+  /** The credentials for the bucket of content. */
+  TALLYGATE_CONTENT_S3_KEY_ID: optionalText(),
+  TALLYGATE_CONTENT_S3_SECRET_KEY: optionalText(),
   /** The Redis or Valkey in which replicas share the counts of quotas; may contain a password. */
   TALLYGATE_QUOTA_STORE_URL: optionalText(),
   TALLYGATE_QUOTA_STORE_PASSWORD_FILE: optionalText(),

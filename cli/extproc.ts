@@ -14,6 +14,7 @@ import { budgetReport, thresholdReport } from '../extproc/quota/budget-report.ts
 import { JournalError } from '../extproc/quota/journal-database.ts';
 import type { BudgetAlert, Overdraft } from '../extproc/quota/store.ts';
 import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
+import type { ContentExport } from '../extproc/telemetry/content/content-export.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import type { Traces } from '../extproc/telemetry/traces/traces.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
@@ -28,6 +29,7 @@ import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime
 import { OperatorError } from '../standalone/operator-error.ts';
 import { AccessLineTap } from './access-line-tap.ts';
 import { ConsoleCalls } from './console-calls.ts';
+import { openContentExport } from './content-settings.ts';
 import type { Settings } from './environment.ts';
 import { observedSources } from './observed-sources.ts';
 import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
@@ -137,13 +139,14 @@ async function start(
   const pushed = new PushedSecrets();
   const description = telemetryService('tallygate');
   const traces = await openTraces(settings, description, log);
-  const told = { recorder, traces, refused, requestKeys, alerted, storeChanged };
+  const content = openContentExport(settings, log);
+  const told = { recorder, traces, content, refused, requestKeys, alerted, storeChanged };
   const hooks = { ...told, overdrawn: recorder.overdraft, pushed, log };
   const service = await startService(flags, settings, hooks);
   const policy = await openPolicySource(flags, service, { pushed, hashesKeys, log });
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
-  recorder.observe(observedSources(service, policy, traces?.queue));
+  recorder.observe(observedSources(service, policy, traces?.queue, content));
   // Loading takes half a second: a restarted extproc serves before that.
   const telemetry = startTelemetry(recorder, otlpMetrics(settings, description));
   const health = await startHealthServer({
@@ -164,7 +167,11 @@ async function start(
     () => {},
   );
   const closeTelemetry = () =>
-    Promise.all([traces?.close(TELEMETRY_DEADLINE_MS), telemetry.then((one) => one.shutdown(TELEMETRY_DEADLINE_MS))]);
+    Promise.all([
+      traces?.close(TELEMETRY_DEADLINE_MS),
+      content.close(TELEMETRY_DEADLINE_MS),
+      telemetry.then((one) => one.shutdown(TELEMETRY_DEADLINE_MS)),
+    ]);
   const closeOutput = () => {
     lines?.close();
     return output.close(1500);
@@ -184,6 +191,7 @@ async function start(
 interface ServiceHooks {
   readonly recorder: Recorder;
   readonly traces: Traces | undefined;
+  readonly content: ContentExport;
   readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
   readonly alerted: (alert: BudgetAlert) => void;
@@ -197,7 +205,7 @@ interface ServiceHooks {
 async function startService(
   { listen, journalPath, source, detectorSecretsPath }: ExtprocFlags,
   settings: Settings,
-  { recorder, traces, refused, pushed, ...others }: ServiceHooks,
+  { recorder, traces, content, refused, pushed, ...others }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const retention = {
@@ -207,6 +215,7 @@ async function startService(
   const finished: ExtprocOptions['finished'] = (record, overdrafts) => {
     recorder.record(record, overdrafts);
     traces?.record(record, overdrafts);
+    content.record(record);
     refused.add(record);
   };
   const exports = settings.TALLYGATE_USAGE_EXPORT;

@@ -7,6 +7,7 @@ export function observedSources(
   service: Extproc,
   policy: PolicySource,
   spans: ObservedSources['spans'],
+  content: ObservedSources['content'],
 ): ObservedSources {
   return {
     now: Date.now,
@@ -22,6 +23,7 @@ export function observedSources(
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
     spans,
+    content,
     usageLost: service.usageLost,
     usageExports: () => service.usage?.exports ?? [],
     policyRefused: () => policy.details()['refused'] !== undefined,

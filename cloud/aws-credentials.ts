@@ -3,7 +3,7 @@
  * ServiceAccount, EKS Pod Identity, environment), and then the role that it assumes.
  */
 import type { AwsSource } from '../contract/cloud-tokens.ts';
-import { type AwsCredentials, awsSigner } from './aws-signer.ts';
+import { type AwsCredentials, awsSigner } from '../runtime/aws-signer.ts';
 import type { ExchangeContext } from './exchange-context.ts';
 import { formRequest, jsonObject, xmlElement } from './token-endpoint.ts';
 

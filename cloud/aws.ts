@@ -5,8 +5,8 @@
  * process. See docs/decisions/0011-bedrock-bearer-tokens.md.
  */
 import type { AwsSource } from '../contract/cloud-tokens.ts';
+import { type AwsCredentials, awsSigner } from '../runtime/aws-signer.ts';
 import { awsCredentials } from './aws-credentials.ts';
-import { type AwsCredentials, awsSigner } from './aws-signer.ts';
 import type { ExchangeContext } from './exchange-context.ts';
 import { type IssuedToken, issued } from './token-endpoint.ts';
 

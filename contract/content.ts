@@ -6,7 +6,7 @@ export const contentParts = ['Prompt', 'Response'] as const;
 
 export type ContentPart = (typeof contentParts)[number];
 
-export const contentDestinations = ['OTLPLogs', 'SpanEvents', 'S3'] as const;
+export const contentDestinations = ['OTLPLogs', 'Spans', 'S3'] as const;
 
 export type ContentDestination = (typeof contentDestinations)[number];
 

@@ -56,6 +56,9 @@ export const OWN_HEADER_PREFIX = 'x-tallygate-';
  */
 export const JUDGE_HEADER = 'tallygate-judge';
 
+/** On a response of which a content policy keeps the text, or that of its request. */
+export const CONTENT_HEADER = 'x-tallygate-content';
+
 /** On a converted response: the fields of the request that the provider did not get. */
 export const DROPPED_HEADER = 'x-tallygate-dropped';
 

@@ -79,14 +79,14 @@ export const contentPolicySpec = z
       .meta({ 'x-kubernetes-list-type': 'set', description: 'What is kept.' })
       .default(['Prompt', 'Response']),
     destinations: z
-      .array(z.enum(['OTLPLogs', 'SpanEvents', 'S3']))
+      .array(z.enum(['OTLPLogs', 'Spans', 'S3']))
       .min(1)
       .max(3)
       .refine((items) => new Set(items).size === items.length, { message: 'each value must be unique' })
       .meta({
         'x-kubernetes-list-type': 'set',
         description:
-          'Where the content goes; the operator of the gateway says where that is. OTLPLogs: log records. SpanEvents: attributes of the span of the request, where the request is traced. S3: objects of a bucket.',
+          'Where the content goes; the operator of the gateway says where that is. OTLPLogs: log records. Spans: attributes of the span of the attempt, where the request is traced; at most 64 KB of a request. S3: objects of a bucket.',
       }),
     maxBytes: maxBytes.default('16Ki'),
     samplingPercent: z.int().min(1).max(100).default(100).meta({

@@ -1,6 +1,7 @@
 /**
  * The record of one finished request, from which the access line, metrics and spans are created.
  */
+import type { ContentDestination } from '../contract/content.ts';
 import type { FailoverCause } from '../contract/policy.ts';
 import type { AuthenticationMethod, Caller } from './caller.ts';
 import type { Failure } from './errors.ts';
@@ -83,6 +84,8 @@ export interface RequestRecord {
   readonly access: AccessRecord | undefined;
   /** Undefined where no guardrail applies. */
   readonly guard: GuardRecord | undefined;
+  /** What content policies keep, each on its own; undefined: no content leaves the gateway. */
+  readonly content: readonly RecordedContent[] | undefined;
   readonly decision: QuotaDecision;
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
@@ -163,6 +166,31 @@ export interface GuardFailure {
   /** `NAMESPACE/POLICY/RULE`. */
   readonly rule: string;
   readonly reason: string;
+}
+
+/** What one content policy keeps of a request: redacted and bounded. Never in access lines. */
+export interface RecordedContent {
+  /** `NAMESPACE/POLICY`. */
+  readonly policy: string;
+  readonly destinations: readonly ContentDestination[];
+  /** Undefined where the policy keeps no prompts, or could not; then `drops` says why. */
+  readonly prompt: RecordedPart | undefined;
+  readonly response: RecordedPart | undefined;
+  /** Why content is missing, once for each part. */
+  readonly drops: readonly string[];
+}
+
+export interface RecordedPart {
+  readonly texts: readonly RecordedText[];
+  /** Whether text is missing. */
+  readonly truncated: boolean;
+}
+
+export interface RecordedText {
+  /** Whose words the text is, or what it is for. */
+  readonly scope: 'system' | 'user' | 'assistant' | 'toolCall' | 'toolResult' | 'reasoning';
+  readonly isJson: boolean;
+  readonly text: string;
 }
 
 export type QuotaDecision =

@@ -42,7 +42,7 @@ const labelRows = [
   row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
   row(
     '`tallygate_reason`',
-    'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`, `store`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
+    'In `tallygate_content_dropped_total` see [content](../guides/content.md#what-is-dropped). The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`, `store`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
   ),
   row('`tallygate_access_method`', '`api_key`, `jwt`, `client_certificate`; absent without a valid credential'),
   row('`tallygate_guardrail`', '`NAMESPACE/POLICY/RULE`'),
@@ -154,6 +154,7 @@ async function exampleText(): Promise<string> {
     journalFails: () => false,
     usageLost: () => 0,
     usageExports: () => [],
+    content: { exported: 1, dropped: new Map([['queue_full', 1]]) },
     policyRefused: () => false,
     backends: () => ['default/openai'],
     restingBackends: () => [],

@@ -26,12 +26,13 @@ const extprocRooms: Rooms = {
   providers: ['model-api', 'errors', 'usage', 'record', 'json'],
   conversion: ['errors', 'exchange', 'usage', 'json', 'model-api', 'providers'],
   guard: ['errors', 'json', 'providers'],
+  content: ['guard', 'providers', 'record', 'sse'],
   'quota-conditions': [],
   quota: ['caller', 'quota-conditions', 'usage'],
   'model-names': [],
   'model-api': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
-  policy: ['access', 'guard', 'model-api', 'model-names', 'quota-conditions'],
+  policy: ['access', 'content', 'guard', 'model-api', 'model-names', 'quota-conditions'],
   session: [
     ...[
       'quota-conditions',
@@ -51,6 +52,7 @@ const extprocRooms: Rooms = {
       'providers',
       'conversion',
       'guard',
+      'content',
       'quota',
       'policy',
     ],
@@ -82,7 +84,7 @@ const outside: readonly { readonly module: RegExp; readonly rooms: readonly stri
   { module: /^openid-client$/, rooms: ['cli'] },
   { module: /^ioredis$/, rooms: ['extproc'] },
   { module: /^standardwebhooks$/, rooms: ['notify'] },
-  { module: /^@smithy\/signature-v4$/, rooms: ['cloud'] },
+  { module: /^@smithy\/signature-v4$/, rooms: ['runtime'] },
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 

@@ -1,5 +1,6 @@
 /** Compiles guardrail policies into rules. Pure. Policies that did not change are reused. */
 import { type ConditionFacts, conditionMatcher } from '../../contract/condition.ts';
+import type { Redaction, RedactionDetector } from '../../contract/content.ts';
 import type {
   ExternalDetectorSettings,
   GuardrailDetector,
@@ -13,7 +14,7 @@ import type { Detector } from './detectors/detector.ts';
 import { PatternDetector } from './detectors/pattern-detector.ts';
 import { PromptInjectionDetector } from './detectors/prompt-injection.ts';
 import type { GuardAction, GuardPhase, GuardRule } from './guard.ts';
-import type { GuardScope } from './text/fragment.ts';
+import { type GuardScope, guardScopes } from './text/fragment.ts';
 
 /** A rule of a policy, with the conditions under which the rule applies. */
 export interface CompiledGuardRule {
@@ -62,6 +63,20 @@ const scopeNames: Readonly<Record<GuardrailScope, GuardScope>> = {
   Reasoning: 'reasoning',
 };
 
+/** Returns a rule that masks what a detector of the gateway itself finds, in all texts. */
+export function maskRule(policy: string, { detector, placeholder }: Redaction): GuardRule {
+  return {
+    name: 'redact',
+    policy,
+    phases: new Set(['request', 'response']),
+    scopes: new Set(guardScopes),
+    detector: ownDetector(detector),
+    action: { type: 'Mask', placeholder, restore: false },
+    onFailure: 'Closed',
+    onUnmaskable: 'Pass',
+  };
+}
+
 function compileRule(policy: string, rule: GuardrailRule): CompiledGuardRule {
   const { name, phases, scope, detector, action, onFailure, onUnmaskable, timeoutMs, when, exempt = [] } = rule;
   const own = {
@@ -107,6 +122,10 @@ function detectorFor(settings: GuardrailDetector): Detector | ExternalDetectorSe
   if (settings.type !== 'Builtin' && settings.type !== 'Pattern' && settings.type !== 'PromptInjection') {
     return settings;
   }
+  return ownDetector(settings);
+}
+
+function ownDetector(settings: RedactionDetector): Detector {
   const key = JSON.stringify(settings);
   const known = detectors.get(key)?.deref();
   if (known !== undefined) {
@@ -117,7 +136,7 @@ function detectorFor(settings: GuardrailDetector): Detector | ExternalDetectorSe
   return made;
 }
 
-function newDetector(settings: Exclude<GuardrailDetector, ExternalDetectorSettings>): Detector {
+function newDetector(settings: RedactionDetector): Detector {
   switch (settings.type) {
     case 'Builtin':
       return builtinDetector(settings.detectors, settings.phoneRegions);

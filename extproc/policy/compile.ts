@@ -4,6 +4,7 @@
  */
 
 import type { AccessPolicy, SignIn } from '../../contract/access-policy.ts';
+import type { ContentPolicy } from '../../contract/content.ts';
 import type { GuardrailPolicy } from '../../contract/guardrails.ts';
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
@@ -18,6 +19,7 @@ import type {
 } from '../../contract/policy.ts';
 import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
 import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
+import { type CompiledContentPolicy, compileContentPolicy } from '../content/compile.ts';
 import { type CompiledGuardrailPolicy, compileGuardrailPolicy } from '../guard/compile.ts';
 import type { ModelApi } from '../model-api.ts';
 import { compileQuotaConditions } from '../quota-conditions.ts';
@@ -34,6 +36,7 @@ export interface CompiledRule {
   readonly quotas: readonly Quota[];
   readonly access: readonly CompiledAccessPolicy[];
   readonly guardrails: readonly CompiledGuardrailPolicy[];
+  readonly content: readonly CompiledContentPolicy[];
   readonly models: readonly ModelPattern[];
   readonly headers: readonly CompiledHeader[];
 }
@@ -89,6 +92,7 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     quotas: new Map(policy.quotas.map((quota) => [quota.id, quota])),
     access: yield* compilingAccess(policy.accessPolicies),
     guardrails: yield* compilingGuardrails(policy.guardrailPolicies ?? []),
+    content: yield* compilingContent(policy.contentPolicies ?? []),
   };
   for (const quota of policy.quotas) {
     if (quota.overrides !== undefined || quota.when !== undefined) {
@@ -138,12 +142,22 @@ function* compilingGuardrails(
   return compiled;
 }
 
+function* compilingContent(policies: readonly ContentPolicy[]): Generator<void, Map<string, CompiledContentPolicy>> {
+  const compiled = new Map<string, CompiledContentPolicy>();
+  for (const policy of policies) {
+    compiled.set(policy.name, compileContentPolicy(policy));
+    yield;
+  }
+  return compiled;
+}
+
 /** What rules and virtual hosts name. */
 interface NamedParts {
   readonly backends: ReadonlyMap<string, BackendPolicy>;
   readonly quotas: ReadonlyMap<string, Quota>;
   readonly access: ReadonlyMap<string, CompiledAccessPolicy>;
   readonly guardrails: ReadonlyMap<string, CompiledGuardrailPolicy>;
+  readonly content: ReadonlyMap<string, CompiledContentPolicy>;
 }
 
 function* compilingEntry(
@@ -207,13 +221,14 @@ function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
 const compiledRules = new WeakMap<Rule, CompiledRule>();
 
 function compileRule(rule: Rule, parts: NamedParts): CompiledRule {
-  const { backends, quotas, access, guardrails } = parts;
+  const { backends, quotas, access, guardrails, content } = parts;
   const before = compiledRules.get(rule);
   if (
     before?.targets.every(({ backend, backendPolicy }) => backends.get(backend) === backendPolicy) &&
     before.quotas.every((quota) => quotas.get(quota.id) === quota) &&
     before.access.every((policy) => access.get(policy.policy.name) === policy) &&
-    before.guardrails.every((policy) => guardrails.get(policy.policy.name) === policy)
+    before.guardrails.every((policy) => guardrails.get(policy.policy.name) === policy) &&
+    before.content.every((policy) => content.get(policy.policy.name) === policy)
   ) {
     return before;
   }
@@ -223,12 +238,15 @@ function compileRule(rule: Rule, parts: NamedParts): CompiledRule {
     quotas: rule.quotas.map((id) => known(quotas, id)),
     access: rule.access.map((name) => known(access, name)),
     guardrails: guardrailsOf(rule, parts),
+    content: rule.content?.map((name) => known(content, name)) ?? NO_CONTENT,
     models: rule.models.map(modelPattern),
     headers: rule.headers.map(headerMatcher),
   };
   compiledRules.set(rule, compiled);
   return compiled;
 }
+
+const NO_CONTENT: readonly CompiledContentPolicy[] = [];
 
 const NO_GUARDRAILS: readonly CompiledGuardrailPolicy[] = [];
 

@@ -95,6 +95,7 @@ function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: Res
     hasOutput: facts.hasOutput,
     streamed: facts.stream,
     guard: responseGuard(admission),
+    content: admission.content?.answer,
     mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
   };
   return {
@@ -202,11 +203,18 @@ function isMetered({ found }: Request): boolean {
 }
 
 function responseContext(
-  { request, snapshots }: Admission,
+  { request, snapshots, content }: Admission,
   metered: MeteredContext | undefined,
   failover: FailoverContext | undefined,
 ): ResponseContext {
-  return { dialect: request.dialect, requestId: request.id, snapshots, metered, failover };
+  return {
+    dialect: request.dialect,
+    requestId: request.id,
+    snapshots,
+    metered,
+    failover,
+    keepsContent: content?.isNotified === true,
+  };
 }
 
 /** Without failover, a backend rests only while a rate limit of its provider is spent. */

@@ -53,7 +53,7 @@ function ruleWith(loadBalancer: NonNullable<Rule['loadBalancer']>, outputTokens?
     maxRequestBodyBytes: 1,
     loadBalancer,
   };
-  return { rule, targets: [], quotas: [], access: [], guardrails: [], models: [], headers: [] };
+  return { rule, targets: [], quotas: [], access: [], guardrails: [], content: [], models: [], headers: [] };
 }
 
 interface Choice {

@@ -450,10 +450,16 @@ export class Session {
     out.push({ type: 'stop-timer' });
     const input = this.#settlementInput(ending, forwarded, nowMs);
     const cost = requestCost(input);
+    const record = requestRecord(input, cost);
+    const { content } = this.#admission;
+    const isComplete = input.evidence?.finished === true && record.failure === undefined && !record.clientLeft;
     out.push({
       type: 'finish',
       settle: forwarded?.held && settlement(forwarded.held.hold, this.#admission, cost),
-      record: requestRecord(input, cost),
+      record:
+        content === undefined || forwarded === undefined
+          ? record
+          : { ...record, content: content.finish(isComplete && record.decision.type !== 'cut') },
     });
     forwarded?.response?.release();
     // Envoy ends the stream itself after an immediate response.

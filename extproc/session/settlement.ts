@@ -227,6 +227,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     agent: request.agent,
     guard: guardRecord(admission),
+    content: undefined,
     access: accessRecord(admission, ending.failure),
     decision: finalDecision(input),
     buckets: admission.buckets,

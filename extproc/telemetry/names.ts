@@ -151,6 +151,16 @@ export const metric = {
     '{record}',
     'Usage records that were not kept, because too many waited to be written',
   ),
+  contentExported: describe(
+    'tallygate.content.exported',
+    '{record}',
+    'Records of prompts and answers that destinations have accepted',
+  ),
+  contentDropped: describe(
+    'tallygate.content.dropped',
+    '{record}',
+    'Prompts and answers that were not kept although a content policy says so',
+  ),
   usageExportsFailing: describe('tallygate.usage.exports.failing', '{target}', 'Targets that do not accept usage'),
   usageExportsDropped: describe(
     'tallygate.usage.exports.dropped',

@@ -23,6 +23,7 @@ export interface ObservedSources {
   /** Usage records that were not kept. */
   readonly usageLost: () => number;
   readonly usageExports: () => Iterable<ExportState>;
+  readonly content: { readonly exported: number; readonly dropped: ReadonlyMap<string, number> };
   readonly policyRefused: () => boolean;
   readonly backends: () => Iterable<string>;
   readonly restingBackends: () => Iterable<string>;
@@ -53,6 +54,10 @@ export function observeSources(table: MetricTable, sources: ObservedSources, has
   table.observedSum(metric.usageExportsDropped, () => [
     plainCell([...sources.usageExports()].reduce((sum, { dropped }) => sum + dropped, 0)),
   ]);
+  table.observedSum(metric.contentExported, () => [plainCell(sources.content.exported)]);
+  table.observedSum(metric.contentDropped, () =>
+    [...sources.content.dropped].map(([reason, value]) => ({ attributes: { [attribute.reason]: reason }, value })),
+  );
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
   observeBackends(table, sources);
   const { spans } = sources;

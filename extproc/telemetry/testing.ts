@@ -22,6 +22,7 @@ export const bucket: BucketRef = { quota, key: 'default/teams/hour|red|small', v
 
 export const outcomeOfStream: RequestRecord = {
   requestId: 'r1',
+  content: undefined,
   trace: undefined,
   route: 'default/chat',
   rule: 'small',

@@ -20,7 +20,7 @@ interface CompiledContent {
 }
 
 type AttachedContent = AttachedPolicy<Located<AIContentPolicy>, CompiledContent>;
-type AttachedGuardrails = Parameters<typeof guardrailPolicyKind.statusNotes>[0];
+type NamedGuardrails = Parameters<typeof guardrailPolicyKind.statusNotes>[0];
 
 const PLACEHOLDER = '<{type}-{index}>';
 
@@ -60,10 +60,10 @@ export function contentOf(policies: readonly AttachedPolicy[]): readonly Content
   return policiesOf(contentPolicyKind, policies).flatMap(({ compiled }) => compiled.policy ?? []);
 }
 
-/** Adds the detectors of the guardrails that policies name, and bounds the policies of a namespace. */
+/** Adds the detectors of the guardrails that policies name; bounds the policies of a namespace. */
 export function withRedaction(
   policies: readonly AttachedContent[],
-  guardrails: readonly AttachedGuardrails[],
+  guardrails: readonly NamedGuardrails[],
   diagnostics: Diagnostics,
 ): readonly AttachedContent[] {
   const byAges = policies.toSorted((left, right) => byAge(left.policy, right.policy));
@@ -93,7 +93,7 @@ function builtinRedaction({ spec: { redact } }: AIContentPolicy): readonly Redac
 
 function redacted(
   each: AttachedContent,
-  guardrails: readonly AttachedGuardrails[],
+  guardrails: readonly NamedGuardrails[],
   diagnostics: Diagnostics,
 ): AttachedContent {
   const { policy, compiled } = each;

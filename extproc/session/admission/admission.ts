@@ -5,6 +5,7 @@
 import type { ModelJudgeSettings } from '../../../contract/guardrails.ts';
 import type { CallerIdentity } from '../../access/decide.ts';
 import type { TokenVerifier } from '../../access/token-verifier.ts';
+import type { ContentCapture } from '../../content/content-capture.ts';
 import type { Failure } from '../../errors.ts';
 import type { HeaderList } from '../../exchange.ts';
 import type { RequestGuard } from '../../guard/guard.ts';
@@ -42,6 +43,7 @@ export interface AdmissionStep {
     | 'plan'
     | 'requestLimits'
     | 'guard'
+    | 'content'
     | 'reserve'
     | 'countTokens';
   run(admission: Admission, nowMs: number, out: Action[]): StepResult;
@@ -97,6 +99,8 @@ export class Admission {
   guard: RequestGuard | undefined;
   /** The rules that could not look at a text. */
   readonly guardFailures: GuardFailure[] = [];
+  /** Present where policies keep the content of the request or its response. */
+  content: ContentCapture | undefined;
   passthrough: CompiledPassthrough | undefined;
   /** Absent for passthrough. With several attempts, that of the current one. */
   prepared: PreparedRequest | undefined;

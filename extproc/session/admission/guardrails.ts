@@ -26,7 +26,10 @@ export function guardrailsFor(admission: Admission): readonly GuardRule[] {
 }
 
 /** Without an access policy, nobody is exempt. */
-function isExempt(principals: readonly Parameters<typeof isPrincipal>[0][], caller: Caller | undefined): boolean {
+export function isExempt(
+  principals: readonly Parameters<typeof isPrincipal>[0][],
+  caller: Caller | undefined,
+): boolean {
   return caller !== undefined && principals.some((principal) => isPrincipal(principal, caller));
 }
 

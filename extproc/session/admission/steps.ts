@@ -1,5 +1,6 @@
 import { access } from './access.ts';
 import type { AdmissionStep } from './admission.ts';
+import { content } from './content.ts';
 import { countTokens } from './count-tokens.ts';
 import { guard } from './guard.ts';
 import { permission } from './permission.ts';
@@ -22,4 +23,5 @@ export const admissionSteps: readonly AdmissionStep[] = [
   requestLimits,
   reserve,
   countTokens,
+  content,
 ];

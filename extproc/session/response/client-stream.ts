@@ -2,6 +2,7 @@
  * The client's side of a stream: what was sent of it, edited where the client must not see a part,
  * and how it ends early.
  */
+import type { AnswerTexts } from '../../content/answer-texts.ts';
 import type { Failure } from '../../errors.ts';
 import type { EventFacts, StreamWriter } from '../../providers/adapter.ts';
 import type { Usage } from '../../usage.ts';
@@ -22,6 +23,8 @@ export class ClientStream implements EventSink {
   readonly #writer: StreamWriter;
   /** Present where guardrails look at what the client gets. */
   readonly #guard: StreamGuard | undefined;
+  /** Present where policies keep the text. */
+  readonly #content: AnswerTexts | undefined;
   #pieces: Uint8Array[] = [];
   /** Between the parts of a long event. */
   #inEvent = false;
@@ -31,8 +34,9 @@ export class ClientStream implements EventSink {
   #passingFrom = 0;
   #passingTo = 0;
 
-  constructor(writer: StreamWriter, guard?: ResponseGuard) {
+  constructor(writer: StreamWriter, guard?: ResponseGuard, content?: AnswerTexts) {
     this.#writer = writer;
+    this.#content = content;
     this.#guard = guard && new StreamGuard(guard, (bytes, start, end) => this.#pass(bytes, start, end));
   }
 
@@ -130,6 +134,11 @@ export class ClientStream implements EventSink {
     const pieces = this.#pieces;
     if (pieces.length > 0) {
       this.#pieces = [];
+      if (this.#content !== undefined) {
+        for (const piece of pieces) {
+          this.#content.stream(piece);
+        }
+      }
     }
     return pieces;
   }

@@ -4,6 +4,7 @@
  * `UnaryResponse` reads one JSON document, `StreamedResponse` reads server-sent events and relays
  * them as far as their lease goes.
  */
+import type { AnswerTexts } from '../../content/answer-texts.ts';
 import type { Failure } from '../../errors.ts';
 import type { Dialect, ResponseAdapter } from '../../providers/adapter.ts';
 import type { BucketSnapshot } from '../../quota/store.ts';
@@ -26,6 +27,8 @@ export interface ResponseContext {
   readonly metered: MeteredContext | undefined;
   /** Absent where the rule has no failover. */
   readonly failover: FailoverContext | undefined;
+  /** Whether the client is told that its content is kept. */
+  readonly keepsContent: boolean;
 }
 
 export interface MeteredContext {
@@ -40,6 +43,8 @@ export interface MeteredContext {
   readonly streamed: boolean;
   /** Present where guardrails look at the response before the client gets it. */
   readonly guard: ResponseGuard | undefined;
+  /** Present where policies keep the text that the client gets. */
+  readonly content: AnswerTexts | undefined;
   /** Reports whether a response in an encoding that we cannot read may pass. */
   readonly mayPassUnread: (encoding: string) => boolean;
 }

@@ -171,7 +171,22 @@ export abstract class KeptDocument extends UnaryResponse {
     }
     this.taken();
     this.ended = true;
+    this.#keepText(bytes);
     out.push({ type: 'response-body', bytes, endOfStream: true });
+  }
+
+  /** The client gets another document than the provider sent. */
+  protected override keep(_bytes: Uint8Array): void {}
+
+  #keepText(bytes: Uint8Array): void {
+    const { content, streamed } = this.context;
+    if (content !== undefined && this.failure === undefined) {
+      if (streamed) {
+        content.stream(bytes);
+      } else {
+        content.document(bytes);
+      }
+    }
   }
 
   /** The client gets the failure in place of the response, unless it has the headers. */

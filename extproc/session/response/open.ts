@@ -1,6 +1,7 @@
 /** Reads the headers of a response and chooses how its body is handled. */
 import {
   AWS_ERROR_TYPE_HEADER,
+  CONTENT_HEADER,
   DROPPED_HEADER,
   PROVIDER_REQUEST_ID_HEADERS,
   REPLY_HEADER,
@@ -89,7 +90,7 @@ export function openResponse(
   }
   const limits = limitHeaders(dialect, snapshots, nowMs);
   hideFromClient(headers, limits, remove);
-  const set = [...idHeader(requestId), ...limits];
+  const set = [...ownHeaders(context), ...limits];
   if (conversion !== undefined) {
     convertHeaders(headers, conversion, metered!.streamed, { set, remove });
   }
@@ -117,17 +118,18 @@ export function openResponse(
 
 /** Opens an error of a provider that speaks another API, or a response without a body. */
 function openConvertedError(
-  { dialect, requestId, snapshots }: ResponseContext,
+  context: ResponseContext,
   metered: MeteredContext,
   { headers, endOfStream }: EventOf<'response-headers'>,
   { head, failed }: Pick<OpenedResponse, 'head' | 'failed'>,
   nowMs: number,
   out: Action[],
 ): OpenedResponse {
+  const { dialect, snapshots } = context;
   const conversion = metered.adapter.conversion!;
   const status = head.status >= 300 ? head.status : BAD_GATEWAY;
   const limits = limitHeaders(dialect, snapshots, nowMs);
-  const set = [...idHeader(requestId), ...limits];
+  const set = [...ownHeaders(context), ...limits];
   const remove = ['content-length', 'content-encoding'];
   hideFromClient(headers, limits, remove);
   convertHeaders(headers, conversion, false, { set, remove });
@@ -165,7 +167,7 @@ function openGuardedError(
   nowMs: number,
   out: Action[],
 ): OpenedResponse {
-  const { dialect, requestId, snapshots } = context;
+  const { dialect, snapshots } = context;
   const { status } = head;
   const encoding = encodingOf(headerValues(headers, 'content-encoding'));
   const inflating = encoding !== '';
@@ -177,7 +179,7 @@ function openGuardedError(
   const limits = limitHeaders(dialect, snapshots, nowMs);
   const remove = unreadable ? [] : ['content-length', 'content-encoding'];
   hideFromClient(headers, limits, remove);
-  const mutation = withRetry({ set: [...idHeader(requestId), ...limits], remove }, failed);
+  const mutation = withRetry({ set: [...ownHeaders(context), ...limits], remove }, failed);
   const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation };
   if (unreadable) {
     out.push(action);
@@ -189,6 +191,12 @@ function openGuardedError(
   const incoming = new IncomingBody(true, inflating);
   const form = { status, dialect, convert: undefined };
   return { head, handler: new GuardedErrorResponse(metered, incoming, action, form), failed };
+}
+
+const CONTENT_KEPT: HeaderEntry = [CONTENT_HEADER, 'kept'];
+
+function ownHeaders({ requestId, keepsContent }: ResponseContext): readonly HeaderEntry[] {
+  return keepsContent ? [...idHeader(requestId), CONTENT_KEPT] : idHeader(requestId);
 }
 
 /** Describes a converted body, and removes what describes the provider's. */

@@ -49,10 +49,10 @@ export class StreamedResponse extends MeteredResponse {
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
-    const { adapter, newMeter, lease, guard } = context;
+    const { adapter, newMeter, lease, guard, content } = context;
     const { relayed } = incoming;
     const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
-    const client = relayed ? new ClientStream(adapter.writer, guard) : undefined;
+    const client = relayed ? new ClientStream(adapter.writer, guard, content) : undefined;
     this.#client = client;
     this.#stream = new LeasedStream(adapter, newMeter(), leasedTokens, client ?? NO_CLIENT);
     if (relayed) {
@@ -67,6 +67,7 @@ export class StreamedResponse extends MeteredResponse {
     }
     if (bytes.length > 0) {
       this.#stream.push(bytes);
+      this.context.content?.stream(bytes);
     }
     if (this.incoming.complete) {
       this.#stream.finish();

@@ -28,6 +28,7 @@ export class UnaryResponse extends MeteredResponse {
     const { incoming } = this;
     if (bytes.length > 0) {
       this.context.adapter.unary.push(bytes, this.#sample);
+      this.keep(bytes);
     }
     const last = incoming.complete;
     if (incoming.relayed) {
@@ -35,6 +36,11 @@ export class UnaryResponse extends MeteredResponse {
     }
     this.ended ||= last && !this.busy;
     return this;
+  }
+
+  /** Gives what the client gets to those who keep its text. */
+  protected keep(bytes: Uint8Array): void {
+    this.context.content?.document(bytes);
   }
 
   protected relay(bytes: Uint8Array, last: boolean, nowMs: number, out: Action[]): void {

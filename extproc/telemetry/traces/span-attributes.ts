@@ -78,6 +78,16 @@ export function admissionAttributes(request: TracedRequest): SpanAttributes {
   };
 }
 
+/** Returns prompt and answer as JSON, as the conventions say for spans. */
+export function contentAttributes({ content }: TracedRequest): SpanAttributes {
+  const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value));
+  return {
+    'gen_ai.system_instructions': json(content?.instructions),
+    'gen_ai.input.messages': json(content?.input),
+    'gen_ai.output.messages': json(content?.output),
+  };
+}
+
 /** `last`: whether this is the attempt whose response the client got. */
 export function attemptAttributes(
   request: TracedRequest,

@@ -22,6 +22,7 @@ import {
   admissionAttributes,
   attemptAttributes,
   attemptError,
+  contentAttributes,
   httpRoute,
   requestAttributes,
   type SpanAttributes,
@@ -116,6 +117,7 @@ function attemptSpan(request: TracedRequest, index: number, options: SpanOptions
     endMs: isLast || durationMs === undefined ? request.endMs : startMs + durationMs,
     attributes: {
       ...attemptAttributes(request, index, startMs, options),
+      ...(isLast && request.content !== undefined && contentAttributes(request)),
       ...(options.openInference && operation !== undefined && openInferenceAttempt(request, isLast)),
     },
     failed: attemptError(request, index) !== undefined && !(isLast && request.clientLeft),

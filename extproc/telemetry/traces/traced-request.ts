@@ -8,9 +8,12 @@ import { measuredAmount } from '../../quota/units.ts';
 import type { AttemptRecord, GuardRecord, RequestRecord } from '../../record.ts';
 import type { TracedAttempt } from '../../trace-context.ts';
 import { tenantLabel } from '../access-metrics.ts';
+import { type ContentMessages, contentMessages } from '../content/entry.ts';
 import { errorType } from '../error-type.ts';
 
 const MAX_TEXT_CHARACTERS = 256;
+/** The number of spans that wait is bounded, not their size. */
+const MAX_CONTENT_CHARACTERS = 64 * 1024;
 
 type CopiedField =
   | 'route'
@@ -52,6 +55,7 @@ export interface TracedRequest extends Pick<RequestRecord, CopiedField | Bounded
   readonly backendFailure: string | undefined;
   readonly attempts: readonly AttemptRecord[] | undefined;
   readonly guard: GuardRecord | undefined;
+  readonly content: ContentMessages | undefined;
   readonly caller: TracedCaller | undefined;
   /** The quotas that the request drew on. */
   readonly quotas: readonly string[];
@@ -116,6 +120,7 @@ export function tracedRequest(
     backendFailure: record.broken && backendFailure(record.broken),
     attempts: record.attempts,
     guard: record.guard,
+    content: contentOfSpans(record),
     caller: tracedCaller(record, hashesKeys),
     quotas: record.buckets.map(({ quota }) => quota.id),
     overdrafts: overdrafts.map(({ bucket: { quota }, amount, cause }) => ({
@@ -124,6 +129,14 @@ export function tracedRequest(
       cause,
     })),
   };
+}
+
+/** Returns what the first policy keeps that names spans. */
+function contentOfSpans(record: RequestRecord): ContentMessages | undefined {
+  const kept = record.content?.find(({ destinations }) => destinations.includes('Spans'));
+  const sizes = [kept?.prompt, kept?.response].flatMap((part) => part?.texts ?? []);
+  const size = sizes.reduce((sum, { text }) => sum + text.length, 0);
+  return kept === undefined || size > MAX_CONTENT_CHARACTERS ? undefined : contentMessages(record, kept);
 }
 
 function tracedCaller({ access }: RequestRecord, hashes: boolean): TracedCaller | undefined {

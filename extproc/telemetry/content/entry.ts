@@ -1,0 +1,86 @@
+/** What leaves the gateway of one request for one content policy. */
+import type { RecordedContent, RecordedPart, RequestRecord } from '../../record.ts';
+import { tenantLabel } from '../access-metrics.ts';
+import { PROVIDER_NAMES } from '../names.ts';
+import { type ContentMessage, instructionsOf, type MessagePart, messagesOf, type OutputMessage } from './messages.ts';
+
+const MAX_TEXT_CHARACTERS = 256;
+
+export interface ContentEntry {
+  /** Unique among all gateways. */
+  readonly id: string;
+  /** When the request began, in milliseconds since 1970. */
+  readonly timeMs: number;
+  readonly span: { readonly traceId: string; readonly spanId: string; readonly traceFlags: number } | undefined;
+  /** Attributes by their names. */
+  readonly attributes: Readonly<Record<string, string | number | boolean>>;
+  readonly instructions: readonly MessagePart[] | undefined;
+  readonly input: readonly ContentMessage[] | undefined;
+  readonly output: readonly OutputMessage[] | undefined;
+}
+
+export interface ContentMessages extends Pick<ContentEntry, 'instructions' | 'input' | 'output'> {}
+
+/** Returns the parts as messages. */
+export function contentMessages(record: RequestRecord, { prompt, response }: RecordedContent): ContentMessages {
+  const reason = finishReason(record);
+  const instructions = prompt && instructionsOf(prompt);
+  return {
+    instructions: instructions?.length === 0 ? undefined : instructions,
+    input: prompt && messagesOf(prompt),
+    output: response && messagesOf(response).map((message) => ({ ...message, finish_reason: reason })),
+  };
+}
+
+/** `hashesKeys`: names of callers as SHA-256 only. */
+export function contentEntry(
+  record: RequestRecord,
+  kept: RecordedContent,
+  id: string,
+  hashesKeys: boolean,
+): ContentEntry {
+  const { trace, access, schema } = record;
+  const { tenant, user } = access?.caller ?? {};
+  const label = (name: string | undefined) => name && tenantLabel(name, hashesKeys);
+  const attributes = {
+    'gen_ai.operation.name': record.operation,
+    'gen_ai.provider.name': schema && (PROVIDER_NAMES[schema] ?? schema),
+    'gen_ai.request.model': bounded(record.model),
+    'gen_ai.response.model': bounded(record.responseModel),
+    'tallygate.request.id': bounded(record.requestId),
+    'tallygate.route': record.route,
+    'tallygate.rule': record.rule,
+    'tallygate.tenant': label(tenant),
+    'user.id': label(user),
+    'tallygate.content.policy': kept.policy,
+    'tallygate.content.truncated': isTruncated(kept.prompt) || isTruncated(kept.response) || undefined,
+  };
+  return {
+    id,
+    timeMs: record.startMs,
+    span: trace && { traceId: trace.traceId, spanId: trace.spanId, traceFlags: trace.sampled ? 1 : 0 },
+    attributes: present(attributes),
+    ...contentMessages(record, kept),
+  };
+}
+
+function present(attributes: Readonly<Record<string, string | boolean | undefined>>): ContentEntry['attributes'] {
+  return Object.fromEntries(
+    Object.entries(attributes).filter((entry): entry is [string, string | boolean] => entry[1] !== undefined),
+  );
+}
+
+function finishReason({ decision, failure, clientLeft }: RequestRecord): string {
+  if (failure !== undefined) {
+    return failure.code === 'content_blocked' ? 'content_filter' : 'error';
+  }
+  return decision.type === 'cut' || clientLeft ? 'length' : 'stop';
+}
+
+function isTruncated(part: RecordedPart | undefined): boolean {
+  return part?.truncated === true;
+}
+
+function bounded(text: string | undefined): string | undefined {
+  return text?.slice(0, MAX_TEXT_CHARACTERS);
+}
