@@ -18,6 +18,10 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
       return ({ args }) => check(args, process);
     },
   },
+  doctor: {
+    short: 'check an installation and say how to fix it',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
   quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
   usage: { short: 'show what requests used', load: async () => (await import('./usage.ts')).usage },
   explain: { short: 'show what is known of a request', load: async () => (await import('./explain.ts')).explain },

@@ -62,9 +62,24 @@ export function openState(options: StateOptions): State {
   }
 }
 
+/** The paths of an instance that may run in another process. */
+export type InstancePaths = Pick<State, 'folder' | 'extprocAdminSocket' | 'envoyAdminSocket' | 'quotaSocket'>;
+
+/** Creates nothing. Throws an OperatorError if the paths of sockets would be too long. */
+export function instancePathsOf(options: StateOptions): InstancePaths {
+  const folder = stateFolder(options);
+  const sockets = socketFolder(folder, options.runtimeHome);
+  return {
+    folder,
+    extprocAdminSocket: join(sockets, 'extproc-admin.sock'),
+    envoyAdminSocket: join(sockets, 'envoy-admin.sock'),
+    quotaSocket: join(sockets, 'quota.sock'),
+  };
+}
+
 /** Returns the quota socket of an instance that may run in another process. */
 export function quotaSocketOf(options: StateOptions): string {
-  return join(socketFolder(stateFolder(options), options.runtimeHome), 'quota.sock');
+  return instancePathsOf(options).quotaSocket;
 }
 
 function stateFolder({ stateHome, name }: StateOptions): string {

@@ -1,0 +1,78 @@
+/** `tallygate doctor`: says what is wrong with an installation, and how to fix it. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseAddress } from '../runtime/environment.ts';
+import { instancePathsOf } from '../standalone/state.ts';
+import { machineChecks } from './doctor/machine-checks.ts';
+import { resultLines, resultReport } from './doctor/report.ts';
+import { runChecks } from './doctor/run-checks.ts';
+import { stateHome } from './environment.ts';
+import { readOptions, type Verb, wrongUse } from './verb.ts';
+import { versionText } from './version.ts';
+
+const usage = `Usage: tallygate doctor [FILE|FOLDER]… [OPTION]…
+
+Checks the gateway on this machine, running or not: its program and Envoy, variables, ports, state
+folder, shared store, and what the running gateway reports of its policy, journal, exports, backends
+and guardrails. With files, also reports what tallygate check reports, ports that are in use, and
+certificates and API keys that expire within 14 days. Prints one line per check, and for each
+problem its fix. Use the environment and options of tallygate run. Changes nothing, and never
+prints secrets.
+
+  --name NAME          name of the instance (default)
+  --address ADDRESS    address of the listeners (127.0.0.1, TALLYGATE_ADDRESS)
+  --metrics HOST:PORT  address of the console, /metrics and /readyz
+                       (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
+  --envoy PATH         Envoy to run (TALLYGATE_ENVOY)
+  --json               print one JSON object per line
+
+Exit codes: 0 no problem, 1 a problem, 2 wrong usage.
+`;
+
+const options = {
+  name: { type: 'string', default: 'default' },
+  address: { type: 'string' },
+  metrics: { type: 'string' },
+  envoy: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+const DEADLINE_MS = 3_000;
+
+export const doctor: Verb = async ({ args, settings }) => {
+  const parsed = readOptions('doctor', args, options, usage);
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
+  const { values, positionals } = parsed;
+  const metricsAddress =
+    values.metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(values.metrics);
+  if (metricsAddress === undefined) {
+    return wrongUse('doctor', '--metrics must be HOST:PORT, :PORT or unix:PATH', usage);
+  }
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const checks = machineChecks({
+    version: versionText(),
+    files: positionals,
+    environment: process.env,
+    settings,
+    paths: instancePathsOf({
+      stateHome: stateHome(settings, homedir()),
+      runtimeHome: settings.XDG_RUNTIME_DIR,
+      name: values.name,
+    }),
+    envoyPaths: {
+      named: values.envoy ?? settings.TALLYGATE_ENVOY,
+      toolsFolder: join(root, '.tools/bin'),
+      searchPath: settings.PATH,
+    },
+    metricsAddress,
+    listenAddress: values.address ?? settings.TALLYGATE_ADDRESS,
+  });
+  const results = await runChecks(checks, DEADLINE_MS);
+  const isColoured = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  process.stdout.write(values.json ? resultLines(results) : resultReport(results, isColoured));
+  // What a late check waits for must not keep the process.
+  process.exit(results.some(({ state }) => state === 'problem') ? 1 : 0);
+};
