@@ -109,6 +109,10 @@ bench-shared-store: setup ## Measure what sharing quotas in Redis costs; writes 
 bench-conversion: setup ## Measure what conversions and failovers cost; writes bench/results/conversion.md
 	tools/own-network.sh node bench/conversion/main.ts
 
+.PHONY: bench-telemetry
+bench-telemetry: setup ## Measure what traces cost; writes bench/results/telemetry.md
+	tools/own-network.sh node bench/telemetry/main.ts
+
 .PHONY: compare-rate-limit
 compare-rate-limit: setup ## Compare token budgets with Envoy's rate limit service (RATELIMIT=PROGRAM); writes bench/results/rate-limit.md
 	tools/own-network.sh node bench/rate-limit/main.ts

@@ -123,6 +123,8 @@ export const variables = {
   OTEL_TRACES_SAMPLER_ARG: ratio(1),
   /** The most spans that wait for the collector. */
   OTEL_BSP_MAX_QUEUE_SIZE: wholeNumber(100, 1_000_000, 20_000),
+  /** Milliseconds. */
+  OTEL_BSP_SCHEDULE_DELAY: wholeNumber(10, 600_000, 1_000),
   OTEL_SEMCONV_STABILITY_OPT_IN: text(''),
   /** Traces that are recorded although the sampler leaves them out. */
   TALLYGATE_TRACES_ALWAYS: listOf([...OUTCOMES, 'none'], OUTCOMES),

@@ -40,6 +40,7 @@ export async function openTraces(settings: Settings, service: TelemetryService, 
     always: settings.TALLYGATE_TRACES_ALWAYS.filter((outcome): outcome is Outcome => outcome !== 'none'),
     hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
     maxSpans: settings.OTEL_BSP_MAX_QUEUE_SIZE,
+    delayMs: settings.OTEL_BSP_SCHEDULE_DELAY,
     worker: {
       service,
       protocol: settings.OTEL_EXPORTER_OTLP_PROTOCOL,

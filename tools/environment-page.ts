@@ -118,6 +118,7 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
   OTEL_TRACES_SAMPLER: { description: 'Which traces are recorded; `parentbased_` follows the decision of the client.' },
   OTEL_TRACES_SAMPLER_ARG: { description: 'The share of traces that the ratio samplers record.' },
   OTEL_BSP_MAX_QUEUE_SIZE: { description: 'The most spans that wait for the collector, about 1 KB each.' },
+  OTEL_BSP_SCHEDULE_DELAY: { description: 'The longest time that spans wait for others, in milliseconds.' },
   OTEL_SEMCONV_STABILITY_OPT_IN: {
     description:
       '`gen_ai_latest_experimental`: spans and metrics have the names of the development version of the GenAI conventions; `gen_ai.client.token.usage` and `gen_ai.server.*` remain.',

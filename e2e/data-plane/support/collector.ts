@@ -26,8 +26,10 @@ export interface Collector {
   /** Names of metrics. */
   readonly metrics: ReadonlySet<string>;
   readonly logs: readonly Document[];
-  /** Does not respond until it is set to false. */
-  hangs: boolean;
+  /** Stops responding. */
+  hang(): void;
+  /** Breaks off what it has not responded to, and responds again. */
+  release(): void;
   stop(): void;
 }
 
@@ -35,12 +37,13 @@ export async function startCollector(): Promise<Collector> {
   const spans: CollectedSpan[] = [];
   const metrics = new Set<string>();
   const logs: Document[] = [];
+  let hangs = false;
   const server = http.createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) {
       chunks.push(chunk as Buffer);
     }
-    if (collector.hangs) {
+    if (hangs) {
       return;
     }
     const body = Buffer.concat(chunks);
@@ -55,18 +58,23 @@ export async function startCollector(): Promise<Collector> {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const collector: Collector = {
+  return {
     url: `http://127.0.0.1:${port}`,
     spans,
     metrics,
     logs,
-    hangs: false,
+    hang() {
+      hangs = true;
+    },
+    release() {
+      hangs = false;
+      server.closeAllConnections();
+    },
     stop() {
       server.closeAllConnections();
       server.close();
     },
   };
-  return collector;
 }
 
 type Scopes = readonly Readonly<Record<string, readonly Readonly<Record<string, readonly Document[]>>[]>>[];

@@ -29,6 +29,7 @@ function newQueue(maxSpans: number) {
       openInference: false,
     },
     maxSpans,
+    delayMs: 60_000,
     onCollector: (failure) => told.push(failure),
     newWorker: () => {
       workers.push(new TestWorker());

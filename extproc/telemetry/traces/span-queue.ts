@@ -10,6 +10,8 @@ export interface SpanQueueOptions {
   readonly worker: SpanWorkerOptions;
   /** The most spans that wait, in both threads. */
   readonly maxSpans: number;
+  /** The longest time that a request waits for others before the worker gets it. */
+  readonly delayMs: number;
   /** Called when the collector begins to fail, with the reason, and when it accepts spans again. */
   readonly onCollector: (failure: string | undefined) => void;
   /** Starts the worker; tests have their own. */
@@ -28,7 +30,6 @@ export interface SpanWorker {
 
 /** Fewer messages between the threads cost less. */
 const REQUESTS_A_TASK = 64;
-const MAX_DELAY_MS = 1_000;
 /** What spans weigh is in the exporters and in messages that wait for the collector. */
 const MAX_HEAP_MB = 96;
 
@@ -67,7 +68,7 @@ export class SpanQueue {
     if (this.#pending.length >= REQUESTS_A_TASK) {
       this.#send();
     } else {
-      this.#timer ??= setTimeout(() => this.#send(), MAX_DELAY_MS).unref();
+      this.#timer ??= setTimeout(() => this.#send(), this.#options.delayMs).unref();
     }
   }
 
