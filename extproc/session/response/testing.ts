@@ -1,6 +1,7 @@
 /** Whole exchanges behind guardrails, for tests. */
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
+import type { ContentPolicy } from '../../../contract/content.ts';
 import { type GuardrailRule, guardrailScopes } from '../../../contract/guardrails.ts';
 import type { RequestRecord } from '../../record.ts';
 import type { AnalyzeText } from '../inspections.ts';
@@ -55,6 +56,8 @@ interface Exchanged {
   /** The API of the backend; absent: that of the client. */
   readonly schema?: Schema;
   readonly rules: readonly GuardrailRule[];
+  /** Keeps the content. */
+  readonly content?: ContentPolicy | undefined;
   readonly analyze?: AnalyzeText;
   readonly stream: boolean;
   readonly answer: string;
@@ -81,13 +84,14 @@ interface Received {
   readonly status: number | undefined;
 }
 
-function policyOf(schema: Schema, rules: readonly GuardrailRule[]) {
+function policyOf(schema: Schema, rules: readonly GuardrailRule[], content: ContentPolicy | undefined) {
   const [host] = basePolicy.virtualHosts;
   const [rule] = host!.rules;
   return {
     backends: [{ name: 'b', schema, tokenizer: { encoding: 'Auto' as const }, models: [] }],
     quotas: [],
     guardrailPolicies: [{ name: 'default/guard', rules, exempt: [], holdBack: { bytes: 65_536, ms: 2000 } }],
+    contentPolicies: content === undefined ? [] : [content],
     virtualHosts: [
       {
         ...host!,
@@ -99,6 +103,7 @@ function policyOf(schema: Schema, rules: readonly GuardrailRule[]) {
             quotas: [],
             targets: [{ id: 'b', backend: 'b', weight: 1, priority: 0 }],
             guardrails: ['default/guard'],
+            content: content === undefined ? [] : [content.name],
           },
         ],
       },
@@ -117,7 +122,7 @@ export async function exchanged({ api, rules, analyze, stream, answer, size = 1e
   const { schema, paths, body } = APIS[api];
   let nowMs = 1;
   const rig = newRig({
-    policy: policyOf(given.schema ?? schema, rules),
+    policy: policyOf(given.schema ?? schema, rules, given.content),
     shared: () => ({ now: () => nowMs, ...(analyze && { analyze }) }),
   });
   let forwarded = false;
