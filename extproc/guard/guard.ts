@@ -23,7 +23,7 @@ export interface GuardRule {
   readonly action: GuardAction;
   /** `Closed`: what a rule cannot look at does not pass. */
   readonly onFailure: 'Closed' | 'Open';
-  /** What happens to a text that cannot be rewritten, because it is signed. */
+  /** What happens to a text that cannot be changed; see `unmaskable.ts`. */
   readonly onUnmaskable: 'Block' | 'Pass';
 }
 

@@ -12,6 +12,7 @@ import { numberUnits } from './text/number-units.ts';
 import { type RequestText, RequestTexts } from './text/requests/request-texts.ts';
 import { spelledUnits } from './text/string-units.ts';
 import { replaceText } from './text-edits.ts';
+import { blockUnmaskable } from './unmaskable.ts';
 
 /** UTF-16 units that a service gets at once, and how many of them it gets again with the next. */
 const WINDOW_UNITS = 32 * 1024;
@@ -168,9 +169,22 @@ export class RequestAnalysis {
         }
       }
     }
+    if (whole !== undefined && text.use.form === 'json' && isJson(units) && !isJson(whole.text)) {
+      blockUnmaskable(this.#guard, [replacing]);
+      whole = undefined;
+    }
     const { replacements } = this.#guard.resolve('request', units, findings, true);
     const rules = [...findings.map((finding) => finding.rule), replacing];
     const found = { raw: this.#body, text, units, rules, guard: this.#guard };
     replaceText(found, whole === undefined ? replacements : [whole], out);
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }

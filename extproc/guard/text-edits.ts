@@ -1,9 +1,9 @@
 /** Edits of the texts of a request: how each kind of text changes in its document. */
 import type { Splice } from '../json/splice.ts';
 import type { GuardRule, Replacement, RequestGuard } from './guard.ts';
-import { blockSigned } from './signed-text.ts';
 import type { RequestText } from './text/requests/request-texts.ts';
 import { escapedUnits, offsetOfUnit } from './text/string-units.ts';
+import { blockUnmaskable } from './unmaskable.ts';
 
 /** A text in which rules found something. */
 export interface FlaggedText {
@@ -19,7 +19,7 @@ export function replaceText(found: FlaggedText, replacements: readonly Replaceme
   const { text, units, rules, guard } = found;
   const { use, kind, start, end } = text;
   if (use.isSigned || (kind === 'key' && rules.some(isAmbiguous))) {
-    blockSigned(guard, rules);
+    blockUnmaskable(guard, rules);
   } else if (kind !== 'number') {
     replaceUnits(found, replacements, out);
   } else if (replacements.length > 0) {

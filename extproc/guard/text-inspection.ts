@@ -2,9 +2,9 @@
 import type { Splice } from '../json/splice.ts';
 import { CONTEXT_LENGTH, type Detector, type Finding } from './detectors/detector.ts';
 import type { GuardRule, Replacement, RequestGuard, RuleFinding } from './guard.ts';
-import { blockSigned } from './signed-text.ts';
 import type { RequestText } from './text/requests/request-texts.ts';
 import { escapedUnits, offsetOfUnit, spelledUnits, windowEnd } from './text/string-units.ts';
+import { blockUnmaskable } from './unmaskable.ts';
 
 /** Units that the detectors look at in one step. */
 const STEP_UNITS = 8 * 1024;
@@ -115,7 +115,7 @@ export class TextInspection {
   #replace(replacements: readonly Replacement[], findings: readonly RuleFinding[]): void {
     if (this.#text.use.isSigned) {
       const rules = findings.map((finding) => finding.rule);
-      blockSigned(this.#guard, rules);
+      blockUnmaskable(this.#guard, rules);
       return;
     }
     for (const { start, end, text } of replacements) {

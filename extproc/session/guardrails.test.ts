@@ -208,6 +208,10 @@ test('a service replaces a text, or blocks with its own message', async () => {
   const replacing = asking(() => ({ action: 'modify', findings: [], replacement: 'a "quoted" text' }));
   const { body } = await send(rigWith([webhook], replacing.analyze), chat('secret'));
   assert.equal(JSON.parse(body).messages[0].content, 'a "quoted" text');
+  const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{"a": "secret"}' } };
+  const tools = { messages: [{ role: 'assistant', tool_calls: [call] }] };
+  const unmaskable = await send(rigWith([webhook], replacing.analyze), { ...chat(''), ...tools });
+  assert.equal(unmaskable.reply?.status, 400, 'arguments that are no JSON');
   const blocking = asking(() => ({ action: 'block', findings: [], message: 'Because.' }));
   const { reply } = await send(rigWith([webhook], blocking.analyze), chat('secret'));
   assert.match(Buffer.from(reply!.body).toString(), /content_blocked.*Because\.|Because\..*content_blocked/);

@@ -6,7 +6,7 @@ import { type ExternalGuardRule, isExternal } from '../compile.ts';
 import type { Analysis } from '../external/external-detector.ts';
 import { outcomeOf } from '../external-outcome.ts';
 import { clustersOf, type RequestGuard, type RuleFinding } from '../guard.ts';
-import { blockSigned } from '../signed-text.ts';
+import { blockUnmaskable } from '../unmaskable.ts';
 import type { Analyses } from './analyses.ts';
 import { type ChannelKind, EditedText } from './edited-text.ts';
 
@@ -125,13 +125,13 @@ export class AnalyzedText extends EditedText {
     }
     const until = isLast || replacement !== undefined ? to : this.#until(findings, from, to);
     const decided = findings.filter(({ start }) => start < until - this.base);
-    if (replacement === undefined) {
-      this.resolve(decided);
-    } else if (this.kind.isSigned) {
-      blockSigned(this.guard, [replacing, ...decided.map(({ rule }) => rule)]);
-    } else {
+    if (replacement !== undefined && this.#replace(from, to, replacement)) {
       this.guard.resolve('response', this.text, decided, !this.kind.repeats);
-      this.apply({ start: from - this.base, end: to - this.base, text: replacement });
+    } else {
+      if (replacement !== undefined) {
+        blockUnmaskable(this.guard, [replacing]);
+      }
+      this.resolve(decided);
     }
     if (this.guard.block === undefined) {
       this.released = until;
@@ -139,6 +139,15 @@ export class AnalyzedText extends EditedText {
       this.forget(until);
       this.#ask();
     }
+  }
+
+  /**
+   * Replaces a whole window. Returns false where this is not possible: a window of JSON is a part
+   * of a document, of which the replacement is none.
+   */
+  #replace(from: number, to: number, text: string): boolean {
+    const { isSigned, form } = this.kind;
+    return !isSigned && form !== 'json' && this.apply({ start: from - this.base, end: to - this.base, text });
   }
 
   /** Returns up to where a window is decided: the rest is looked at again. */

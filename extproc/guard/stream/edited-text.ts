@@ -3,10 +3,10 @@
  * of them must change.
  */
 import type { Replacement, RequestGuard, RuleFinding } from '../guard.ts';
-import { blockSigned } from '../signed-text.ts';
 import type { TextFragment } from '../text/fragment.ts';
 import { numberUnits } from '../text/number-units.ts';
 import { escapedUnits, offsetOfUnit, unitsOf, windowEnd } from '../text/string-units.ts';
+import { blockUnmaskable } from '../unmaskable.ts';
 import { type Carrier, carrierOf } from './carrier.ts';
 import { HeldText } from './held-text.ts';
 import { BARE, JsonSource, kindOf, placeOf, STRING, STRUCTURE } from './json-source.ts';
@@ -203,7 +203,7 @@ export abstract class EditedText {
       }
       const { start, end } = replacement;
       const kept = findings.filter((finding) => finding.start < end && finding.end > start);
-      blockSigned(
+      blockUnmaskable(
         this.guard,
         kept.map(({ rule }) => rule),
       );

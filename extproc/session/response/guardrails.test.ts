@@ -196,6 +196,27 @@ describe('a service that looks at responses', () => {
     }
   });
 
+  it('replaces whole texts, and never JSON by what is none', async () => {
+    const analyze: AnalyzeText = async () => ({ action: 'modify', findings: [], replacement: 'new' });
+    const asked: GuardrailRule = { ...service, scope: ['Assistant', 'ToolCall'] };
+    for (const form of forms.filter(({ kind }) => kind !== 'reasoning')) {
+      // Arguments that are an object are texts of their own.
+      const isObject = form.document(written(form, 'x')).includes('{"to":"x"}');
+      for (const stream of isObject ? [] : [true, false]) {
+        const text = written(form, 'Well: a secret');
+        const answer = stream ? form.events(piecesOf(text, 5)).join('') : form.document(text);
+        const given = { api: apiOf(form), analyze, stream, answer };
+        const isJson = form.kind === 'arguments';
+        const passed = await exchanged({ ...given, rules: [asked] });
+        const copies = stream ? form.read(passed.events) : [form.readDocument(passed.text)];
+        assert.equal(copies[0], isJson ? text : 'new', form.name);
+        const blocked = await exchanged({ ...given, rules: [{ ...asked, onUnmaskable: 'Block' }] });
+        assert.equal(blocked.record.failure?.code, isJson ? 'content_blocked' : undefined, form.name);
+        assert.ok(!blocked.text.includes('secret'), form.name);
+      }
+    }
+  });
+
   it('is recorded where its rule only monitors and its verdict names no place', async () => {
     const analyze: AnalyzeText = async () => ({ action: 'block', findings: [] });
     const monitor: GuardrailRule = { ...service, action: { type: 'Monitor' } };
