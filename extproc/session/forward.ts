@@ -1,7 +1,7 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
 import type { Failover } from '../../contract/policy.ts';
 import type { HeaderMutation } from '../exchange.ts';
-import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
+import type { ResponseAdapter, ResponseOptions, UnaryReader } from '../providers/adapter.ts';
 import { azurePath } from '../providers/azure/paths.ts';
 import { drawsTokens } from '../quota/units.ts';
 import type { Admission, Held } from './admission/admission.ts';
@@ -12,7 +12,7 @@ import { attemptOf, type FailoverContext } from './failover.ts';
 import { firstTokenKey } from './load-balancer.ts';
 import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
-import type { MeteredContext, ResponseContext } from './response/handler.ts';
+import type { ExaminedContext, MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
 import { responseGuard } from './response-guard.ts';
 import { newTextSample, sampleOf } from './sample.ts';
@@ -104,7 +104,7 @@ function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: Res
     prepared,
     held,
     lease,
-    context: responseContext(admission, context, failoverOf(admission)),
+    context: responseContext(admission, { metered: context }, failoverOf(admission)),
     head: undefined,
     response: undefined,
     firstTokenKey: rule.rule.loadBalancer === 'LeastLatency' ? firstTokenKey(target, facts) : undefined,
@@ -173,7 +173,9 @@ export function uncountedResponse(admission: Admission, sinceMs: number | undefi
     prepared: isForwarded ? admission.prepared : undefined,
     held: isForwarded ? admission.held : undefined,
     lease: undefined,
-    context: responseContext(admission, undefined, isForwarded ? failoverOf(admission) : undefined),
+    context: isForwarded
+      ? responseContext(admission, { unmetered: unmeteredContext(admission) }, failoverOf(admission))
+      : responseContext(admission, {}, undefined),
     head: undefined,
     response: undefined,
     firstTokenKey: undefined,
@@ -204,7 +206,7 @@ function isMetered({ found }: Request): boolean {
 
 function responseContext(
   { request, snapshots, content }: Admission,
-  metered: MeteredContext | undefined,
+  { metered, unmetered }: { readonly metered?: MeteredContext; readonly unmetered?: ExaminedContext | undefined },
   failover: FailoverContext | undefined,
 ): ResponseContext {
   return {
@@ -212,8 +214,37 @@ function responseContext(
     requestId: request.id,
     snapshots,
     metered,
+    unmetered,
     failover,
     keepsContent: content?.isNotified === true,
+  };
+}
+
+/** Reads nothing, because nothing is counted. */
+const noReader: UnaryReader = {
+  push() {},
+  release() {},
+  usage: undefined,
+  responseModel: undefined,
+  serviceTier: undefined,
+  broken: false,
+};
+
+/** Returns undefined where no guardrail looks at errors. */
+function unmeteredContext(admission: Admission): ExaminedContext | undefined {
+  const guard = admission.prepared && responseGuard(admission);
+  if (guard === undefined) {
+    return undefined;
+  }
+  const { tokenizer, backendModel } = admission.prepared!.choice;
+  return {
+    adapter: { unary: noReader },
+    newSample: () => newTextSample(tokenizer, backendModel),
+    lease: undefined,
+    hasOutput: false,
+    streamed: false,
+    content: undefined,
+    guard,
   };
 }
 

@@ -96,6 +96,31 @@ describe('an error of a provider', () => {
     assert.equal(record.guard?.failures[0]?.reason, 'response_too_long');
   });
 
+  it('is masked where the endpoint is not metered', async () => {
+    const input = { model: 'claude-haiku-4-5', messages: [{ role: 'user', content: 'Say it' }] };
+    const contents = [{ role: 'user', parts: [{ text: 'Say it' }] }];
+    for (const [api, path, body] of [
+      ['messages', '/v1/messages/count_tokens', input],
+      ['generateContent', '/v1beta/models/gemini-2.5-flash:countTokens', { contents }],
+      ['chat', '/v1/moderations', { model: 'omni-moderation-latest', input: 'Say it' }],
+    ] as const) {
+      const answer = (value: string) => JSON.stringify(ERRORS[api](`Cannot use "${value}" here.`));
+      const given = { api, endpoint: { path, body }, stream: false, status: 400, answer: answer(VALUE) };
+      for (const gzip of [false, true]) {
+        const { text, record } = await exchanged({ ...given, rules: [mask], size: 7, gzip });
+        assert.equal(text, answer('<Email-1>'), path);
+        assert.deepEqual([record.status, record.guard?.rules[0]?.findings], [400, { Email: 1 }]);
+      }
+      const blocked = await exchanged({ ...given, rules: [block] });
+      assert.match(blocked.text, /withheld by a guardrail/, path);
+      const passed = await exchanged({ ...given, rules: [block], status: 200 });
+      assert.equal(passed.text, given.answer, 'counts and verdicts have no text');
+      const prompt = { ...mask, phases: ['Request' as const] };
+      const restored = await exchanged({ ...given, rules: [prompt], prompt: VALUE, answer: answer('<Email-1>') });
+      assert.equal(restored.text, answer(VALUE), path);
+    }
+  });
+
   it('is masked inside of a stream', async () => {
     for (const api of apis) {
       const answer = `data: ${JSON.stringify(ERRORS[api](`Cannot use "${VALUE}" here.`))}\n\n`;

@@ -7,7 +7,7 @@ import type { ConvertedError, Dialect } from '../../providers/adapter.ts';
 import type { Action } from '../protocol.ts';
 import { withDelay } from './converted-error.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
-import type { MeteredContext, ResponseHandler } from './handler.ts';
+import type { ExaminedContext, ResponseHandler } from './handler.ts';
 import { KeptDocument } from './kept-document.ts';
 import type { HeldHeaders, IncomingBody } from './metered.ts';
 
@@ -22,7 +22,7 @@ export interface ErrorForm {
   readonly convert: ((document: Uint8Array) => ConvertedError) | undefined;
 }
 
-export class GuardedErrorResponse extends KeptDocument {
+export class GuardedErrorResponse extends KeptDocument<ExaminedContext> {
   protected override readonly maxBytes = MAX_ERROR_BYTES;
   readonly #form: ErrorForm;
   /** The error is no JSON: the document that is examined is a string of it. */
@@ -30,7 +30,7 @@ export class GuardedErrorResponse extends KeptDocument {
   /** The error is too long to be examined, and may pass. */
   #passes = false;
 
-  constructor(context: MeteredContext, incoming: IncomingBody, headers: HeldHeaders, form: ErrorForm) {
+  constructor(context: ExaminedContext, incoming: IncomingBody, headers: HeldHeaders, form: ErrorForm) {
     super(context, incoming);
     this.#form = form;
     incoming.heldHeaders = headers;

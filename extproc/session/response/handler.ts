@@ -25,6 +25,8 @@ export interface ResponseContext {
    * replies.
    */
   readonly metered: MeteredContext | undefined;
+  /** Present where guardrails look at the errors of a `free` endpoint. */
+  readonly unmetered: ExaminedContext | undefined;
   /** Absent where the rule has no failover. */
   readonly failover: FailoverContext | undefined;
   /** Whether the client is told that its content is kept. */
@@ -47,6 +49,12 @@ export interface MeteredContext {
   readonly content: AnswerTexts | undefined;
   /** Reports whether a response in an encoding that we cannot read may pass. */
   readonly mayPassUnread: (encoding: string) => boolean;
+}
+
+/** What is needed to examine an error, which nothing counts. */
+export interface ExaminedContext
+  extends Pick<MeteredContext, 'newSample' | 'lease' | 'hasOutput' | 'guard' | 'streamed' | 'content'> {
+  readonly adapter: Pick<ResponseAdapter, 'unary' | 'plainText'>;
 }
 
 export type ResponseBodyEvent = EventOf<

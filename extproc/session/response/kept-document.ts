@@ -7,7 +7,7 @@ import type { Analyses } from '../../guard/stream/analyses.ts';
 import { type DocumentStep, guardDocument } from '../../guard/stream/guarded-document.ts';
 import { guardPlainText, isPlainText } from '../../guard/stream/guarded-plain-text.ts';
 import type { Action, EventOf, Inspection } from '../protocol.ts';
-import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';
+import type { ExaminedContext, MeteredContext, ResponseBodyEvent, ResponseHandler } from './handler.ts';
 import { NO_BYTES } from './metered.ts';
 import { newAnalyses } from './stream-guard.ts';
 import { UnaryResponse } from './unary.ts';
@@ -41,7 +41,7 @@ class Examination implements Inspection {
   }
 }
 
-export abstract class KeptDocument extends UnaryResponse {
+export abstract class KeptDocument<Context extends ExaminedContext = MeteredContext> extends UnaryResponse<Context> {
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #examination: Examination | undefined;

@@ -44,15 +44,15 @@ export type HeldHeaders = ActionOf<'response-headers'>;
 
 export const NO_BYTES = new Uint8Array(0);
 
-export abstract class MeteredResponse implements ResponseHandler {
+export abstract class MeteredResponse<Context = MeteredContext> implements ResponseHandler {
   ended = false;
   blocked = false;
   failure: Failure | undefined;
   refused: Failure | undefined;
-  protected readonly context: MeteredContext;
+  protected readonly context: Context;
   protected readonly incoming: IncomingBody;
 
-  constructor(context: MeteredContext, incoming: IncomingBody) {
+  constructor(context: Context, incoming: IncomingBody) {
     this.context = context;
     this.incoming = incoming;
   }

@@ -19,7 +19,7 @@ import { AwaitedToken } from './awaited-token.ts';
 import { ConvertedErrorResponse } from './converted-error.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
 import { GuardedErrorResponse, withheldError } from './guarded-error.ts';
-import type { MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
+import type { ExaminedContext, MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
 import { IncomingBody, NO_BYTES } from './metered.ts';
 import { type PassthroughOptions, PassthroughResponse } from './passthrough.ts';
 import { UndecidedResponse } from './undecided.ts';
@@ -74,8 +74,9 @@ export function openResponse(
     return openConvertedError(context, metered!, event, { head, failed }, nowMs, out);
   }
   const guard = metered?.guard;
-  if (guard !== undefined && !counted && !endOfStream) {
-    return openGuardedError(context, metered!, headers, { head, failed }, nowMs, out);
+  const examined = metered ?? (status < 200 || status >= 300 ? context.unmetered : undefined);
+  if (examined?.guard !== undefined && !counted && !endOfStream) {
+    return openGuardedError(context, examined, headers, { head, failed }, nowMs, out);
   }
   const isStream = readable && (metered.streamed || isEventStream(contentType));
   const relayed = isStream || (readable && (conversion !== undefined || guard !== undefined));
@@ -161,7 +162,7 @@ function openConvertedError(
 /** Opens an error at which guardrails look. */
 function openGuardedError(
   context: ResponseContext,
-  metered: MeteredContext,
+  examined: ExaminedContext,
   headers: HeaderList,
   { head, failed }: Pick<OpenedResponse, 'head' | 'failed'>,
   nowMs: number,
@@ -172,7 +173,7 @@ function openGuardedError(
   const encoding = encodingOf(headerValues(headers, 'content-encoding'));
   const inflating = encoding !== '';
   const unreadable = inflating && !isInflatable(encoding);
-  if (unreadable && metered.guard!.unexamined('unreadable_response') !== undefined) {
+  if (unreadable && examined.guard!.unexamined('unreadable_response') !== undefined) {
     const options = { ended: true, unreadable: false, refused: withheldError(status) };
     return { head, handler: unread(context, options), failed };
   }
@@ -190,7 +191,7 @@ function openGuardedError(
   }
   const incoming = new IncomingBody(true, inflating);
   const form = { status, dialect, convert: undefined };
-  return { head, handler: new GuardedErrorResponse(metered, incoming, action, form), failed };
+  return { head, handler: new GuardedErrorResponse(examined, incoming, action, form), failed };
 }
 
 const CONTENT_KEPT: HeaderEntry = [CONTENT_HEADER, 'kept'];

@@ -65,6 +65,8 @@ interface Exchanged {
   readonly size?: number;
   readonly gzip?: boolean;
   readonly prompt?: string;
+  /** Another endpoint of the API; `Say it` in its body is the prompt. */
+  readonly endpoint?: { readonly path: string; readonly body: object };
   readonly status?: number;
   /** The provider goes on after this answer. */
   readonly goesOn?: boolean;
@@ -149,7 +151,7 @@ export async function exchanged({ api, rules, analyze, stream, answer, size = 1e
       pieces.push(Buffer.from(reply.body));
     },
   });
-  const path = stream ? paths[0] : paths.at(-1)!;
+  const path = given.endpoint?.path ?? (stream ? paths[0] : paths.at(-1)!);
   handler.requestHeaders(
     [
       [':method', 'POST'],
@@ -158,7 +160,7 @@ export async function exchanged({ api, rules, analyze, stream, answer, size = 1e
     false,
     ENTRY,
   );
-  const asked = { ...body, ...(paths.length === 1 && { stream }) };
+  const asked = given.endpoint?.body ?? { ...body, ...(paths.length === 1 && { stream }) };
   const text = JSON.stringify(asked).replace('Say it', given.prompt ?? 'Say it');
   handler.requestBody(Buffer.from(text), true);
   await until(() => forwarded);

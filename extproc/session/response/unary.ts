@@ -6,15 +6,15 @@ import type { Failure } from '../../errors.ts';
 import type { Action } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
-import type { MeteredContext, ResponseHandler } from './handler.ts';
+import type { ExaminedContext, MeteredContext, ResponseHandler } from './handler.ts';
 import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
 
-export class UnaryResponse extends MeteredResponse {
+export class UnaryResponse<Context extends ExaminedContext = MeteredContext> extends MeteredResponse<Context> {
   readonly #sample: TextSample;
   /** The document has arrived, and the client does not have it yet. */
   protected busy = false;
 
-  constructor(context: MeteredContext, incoming: IncomingBody) {
+  constructor(context: Context, incoming: IncomingBody) {
     super(context, incoming);
     this.#sample = context.newSample();
     // A document that the client has been promised to the end cannot be truncated, whatever its
