@@ -53,7 +53,7 @@ export class ConsoleCalls {
     const plain = plainErrors && !viewer.operator;
     switch (call) {
       case 'GET /console/identify':
-        return await identification(service, headers);
+        return await identification(service, headers, query.get('among')?.split(','));
       case 'GET /console/usage':
         return await usageOf(service.usage, query, viewer, plain);
       case 'GET /console/budgets':
@@ -104,12 +104,13 @@ function named(query: URLSearchParams, name: string): readonly [string, string][
 async function identification(
   { identify }: Pick<Extproc, 'identify'>,
   headers: IncomingHttpHeaders,
+  among: readonly string[] | undefined,
 ): Promise<Identification> {
   const credentials = ['authorization', 'x-api-key'].flatMap((name) => {
     const value = headers[name];
     return typeof value === 'string' ? [[name, value] as const] : [];
   });
-  const found = await identify(credentials);
+  const found = await identify(credentials, among);
   if (isFailure(found)) {
     return { type: 'refused', status: found.status, message: found.message };
   }

@@ -143,7 +143,9 @@ async function start(
   const told = { recorder, traces, content, refused, requestKeys, alerted, storeChanged };
   const hooks = { ...told, overdrawn: recorder.overdraft, pushed, log };
   const service = await startService(flags, settings, hooks);
-  const policy = await openPolicySource(flags, service, { pushed, hashesKeys, log });
+  const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
+  const console = new ConsoleCalls({ service, refused, plainErrors, log });
+  const policy = await openPolicySource(flags, service, { pushed, hashesKeys, console, log });
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
   recorder.observe(observedSources(service, policy, traces?.queue, content));
@@ -158,7 +160,6 @@ async function start(
     metrics: async () => (await telemetry).prometheusText(),
   });
   const { store, usage: records, audit } = service;
-  const console = new ConsoleCalls({ service, refused, plainErrors: settings.TALLYGATE_ERROR_DETAIL === 'plain', log });
   const books = { store, usage: records, audit, refused, console, ...(lines && { lines }) };
   const quotaServer = await openQuotaServer(flags, books, log);
   // Now, because the process may be killed without a shutdown.
@@ -254,10 +255,15 @@ function storeDetails({ sharedStore: { state, reason } }: Extproc): Readonly<Rec
   return state === 'unused' ? {} : { quotaStore: reason === '' ? 'ok' : reason };
 }
 
+interface PolicySourceHooks extends Pick<ServiceHooks, 'pushed' | 'log'> {
+  readonly hashesKeys: boolean;
+  readonly console: ConsoleCalls;
+}
+
 async function openPolicySource(
   { source, journalPath }: ExtprocFlags,
   service: Extproc,
-  { pushed, hashesKeys, log }: Pick<ServiceHooks, 'pushed' | 'log'> & { readonly hashesKeys: boolean },
+  { pushed, hashesKeys, console, log }: PolicySourceHooks,
 ): Promise<PolicySource> {
   if ('file' in source) {
     // Only the process that starts extproc for one machine has a channel, and writes the policy.
@@ -273,7 +279,10 @@ async function openPolicySource(
     );
   }
   // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
-  const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');
+  const [{ followControllerAt }, { consoleReplies }] = await Promise.all([
+    import('../extproc/sidecar/controller-source.ts'),
+    import('./console-replies.ts'),
+  ]);
   const storeFolder = journalPath && dirname(journalPath);
   const fullestBudgets = () => {
     const states = service.store.top(MAX_REPORTED_BUDGETS, Date.now()).filter(({ spent, held }) => spent + held > 0);
@@ -283,7 +292,9 @@ async function openPolicySource(
   const resting = () => service.health.resting(Date.now());
   const useDetectorSecrets = (secrets: Readonly<Record<string, string>>) => pushed.use(secrets);
   const kept = { storeFolder, useDetectorSecrets };
-  return followControllerAt({ ...source, ...kept, programVersion, fullestBudgets, resting }, service, log);
+  const answerConsole = consoleReplies(console, log);
+  const reports = { programVersion, fullestBudgets, resting, answerConsole };
+  return followControllerAt({ ...source, ...kept, ...reports }, service, log);
 }
 
 async function openQuotaServer(
@@ -324,7 +335,7 @@ type PolicyFlags =
   | { readonly file: string }
   | Omit<
       ControllerSourceOptions,
-      'programVersion' | 'storeFolder' | 'useDetectorSecrets' | 'fullestBudgets' | 'resting'
+      'programVersion' | 'storeFolder' | 'useDetectorSecrets' | 'fullestBudgets' | 'resting' | 'answerConsole'
     >;
 
 interface ExtprocFlags {

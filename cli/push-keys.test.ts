@@ -122,6 +122,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       programVersion: '0.1.0',
       fullestBudgets: () => [],
       resting: () => [],
+      answerConsole: () => Promise.reject(new Error('no console')),
       folder,
       storeFolder: undefined,
       useSharedStore() {},

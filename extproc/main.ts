@@ -100,8 +100,11 @@ export interface Extproc {
   readonly server: Server;
   /** Returns the requests in flight, in no order. */
   requests(): readonly LiveRequest[];
-  /** Identifies a caller by the access policies in force, for pages of the gateway itself. */
-  identify(headers: HeaderList): Promise<OwnCaller>;
+  /**
+   * Identifies a caller by the access policies in force, for pages of the gateway itself. `among`:
+   * only by policies with these names.
+   */
+  identify(headers: HeaderList, among?: readonly string[]): Promise<OwnCaller>;
   /** Waits for open streams until the deadline, and charges those that are left as they stand. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -170,7 +173,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     usageLost,
     server,
     requests: () => server.handlers().flatMap((handler) => liveRequest(handler) ?? []),
-    identify: (headers) => identify(headers, policy, services),
+    identify: (headers, among) => identify(headers, among, policy, services),
     async close(deadlineMs) {
       await server.close(deadlineMs);
       detectors.close();
@@ -186,12 +189,15 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
 
 async function identify(
   headers: HeaderList,
+  among: readonly string[] | undefined,
   policy: CompiledPolicy | undefined,
   { verifier, now }: SessionServices,
 ): Promise<OwnCaller> {
-  return policy === undefined
-    ? notReady
-    : identifyCaller(policy.accessPolicies, headers, { keys: policy.apiKeys, verifier, nowMs: now() });
+  if (policy === undefined) {
+    return notReady;
+  }
+  const services = { keys: policy.apiKeys, verifier, nowMs: now() };
+  return identifyCaller(policy.accessPolicies, headers, services, among);
 }
 
 function endStreams(streams: Iterable<RevocableStream>): void {

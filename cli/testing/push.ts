@@ -10,7 +10,7 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import { issueServerCertificate, renewCa } from '../../controller/push/ca.ts';
 import { type PushServer, startPushServer } from '../../controller/push/server.ts';
-import { type FollowedController, followController } from '../../extproc/sidecar/follow.ts';
+import { type FollowedController, type FollowOptions, followController } from '../../extproc/sidecar/follow.ts';
 import type { PolicyIntakeOptions } from '../../extproc/sidecar/policy-intake.ts';
 import { createLog } from '../../runtime/log.ts';
 
@@ -50,6 +50,7 @@ export function follow(
   waitFor: PolicyIntakeOptions['waitFor'] = async () => {},
   fullestBudgets: () => readonly BudgetReport[] = () => [],
   resting: () => readonly RestReport[] = () => [],
+  answerConsole: FollowOptions['answerConsole'] = () => Promise.reject(new Error('no console')),
 ): Sidecar {
   const applied: string[] = [];
   const used: Sidecar['used'] = [];
@@ -61,6 +62,7 @@ export function follow(
     programVersion: '0.1.0',
     fullestBudgets,
     resting,
+    answerConsole,
     folder,
     storeFolder: folder,
     useSharedStore: (config) => used.push(config),

@@ -1,4 +1,4 @@
-/** What the gateway process on this machine tells a console over its quota socket. */
+/** What one gateway process tells a console, over its quota socket or in the process itself. */
 import type { UsageSums } from '../../extproc/quota/usage-report.ts';
 import { ask } from '../../runtime/unix-http.ts';
 import type {
@@ -23,27 +23,36 @@ const quickTurns = { atOnce: 3, rests: 0, maxWaiting: 256 } as const;
 /** What reads all budgets or hours of usage takes a quarter of a processor at most. */
 const reportTurns = { atOnce: 1, rests: 3, maxWaiting: 64 } as const;
 
-/** Calls reject where no gateway answers. */
+/** Calls the gateway process, and rejects where that does not answer. */
+export type GatewayCall = <Answer>(
+  method: 'GET' | 'POST',
+  path: string,
+  query: URLSearchParams,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Answer>;
+
+/** Returns what the gateway process behind a quota socket tells. */
 export function socketSource(socketPath: string): ConsoleSource {
-  const quick = new Turns(quickTurns);
-  const reports = new Turns(reportTurns);
-  const call = async <Answer>(
-    method: 'GET' | 'POST',
-    path: string,
-    query: URLSearchParams,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<Answer> => {
+  return callSource(async <Answer>(...[method, path, query, headers = {}]: Parameters<GatewayCall>) => {
     const { status, body } = await ask(socketPath, method, `/console/${path}?${query}`, DEADLINE_MS, headers);
     if (status !== 200) {
       throw new Error(`the gateway answered ${status} for ${path}`);
     }
     return JSON.parse(body) as Answer;
-  };
+  });
+}
+
+/** Returns what a gateway process tells, and bounds how much of its time that takes. */
+export function callSource(call: GatewayCall): ConsoleSource {
+  const quick = new Turns(quickTurns);
+  const reports = new Turns(reportTurns);
   const rows = <Row>(path: string, viewer: Viewer, turns = quick) =>
     turns.run(() => call<Bounded<Row>>('GET', path, viewerQuery(viewer)));
   return {
-    identify: (credential: CredentialHeaders) =>
-      quick.run(() => call<Identification>('GET', 'identify', new URLSearchParams(), { ...credential })),
+    identify(credential: CredentialHeaders, among?: readonly string[]) {
+      const query = new URLSearchParams(among && { among: among.join(',') });
+      return quick.run(() => call<Identification>('GET', 'identify', query, { ...credential }));
+    },
     usage({ by, sinceMs, untilMs }: ConsoleUsageQuery, viewer: Viewer) {
       const query = viewerQuery(viewer);
       query.append('since', String(sinceMs));

@@ -7,8 +7,8 @@ import type { UsageGroup, UsageSums } from '../../extproc/quota/usage-report.ts'
 import type { Owner, Viewer } from './viewer.ts';
 
 export interface ConsoleSource {
-  /** Identifies a caller by the access policies in force. */
-  identify(credential: CredentialHeaders): Promise<Identification>;
+  /** Identifies a caller by the access policies in force, or only by those with the names. */
+  identify(credential: CredentialHeaders, among?: readonly string[]): Promise<Identification>;
   /** Returns the sums of each group, most tokens first, as `tallygate usage`. */
   usage(query: ConsoleUsageQuery, viewer: Viewer): Promise<Bounded<UsageSums>>;
   /** Returns the fullest budgets first. */

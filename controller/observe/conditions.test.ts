@@ -44,6 +44,7 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     sharedStore: undefined,
     readsSecrets: true,
     mayHaveSecrets: true,
+    answersConsole: true,
     budgets: [],
     rests: [],
     configCheck:

@@ -28,6 +28,7 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     sharedStore,
     readsSecrets: true,
     mayHaveSecrets: true,
+    answersConsole: true,
   };
 }
 

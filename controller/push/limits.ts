@@ -56,3 +56,9 @@ export const LINGER_MS = 3000;
 /** A dead peer is noticed after the sum of both. */
 export const KEEPALIVE_TIME_MS = 10_000;
 export const KEEPALIVE_TIMEOUT_MS = 5000;
+/** Questions of a console that wait for one sidecar; more are not asked. */
+export const MAX_CONSOLE_QUESTIONS = 64;
+/** For a reply of a sidecar, which reads all of its budgets or usage. */
+export const CONSOLE_TIMEOUT_MS = 8_000;
+/** Of a decompressed reply; 2,000 rows of usage have about 1 MB. */
+export const MAX_CONSOLE_BODY_BYTES = 8 * 1024 * 1024;

@@ -13,10 +13,11 @@ import type { Log } from '../../runtime/log.ts';
 import type { DetectorSecret } from '../../translate/plan.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import type { ServerCertificate } from './ca.ts';
+import type { ConsoleContent, ConsoleReplyBody } from './console-questions.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { listen, type PushListener } from './listener.ts';
 import { OfferedSecrets } from './offered-secrets.ts';
-import { type ConnectedSidecar, followSidecar, type SidecarStream } from './sidecar.ts';
+import { type ConnectedSidecar, followSidecar, nothingReported, type SidecarStream } from './sidecar.ts';
 import { type FollowCall, followService, newOffer, type Offer, sharedStoreMessage } from './wire.ts';
 
 /** Room for the version beside the content. */
@@ -71,6 +72,8 @@ export interface PushServer {
   sidecars(): readonly ConnectedSidecar[];
   /** The version that the sidecars of a fleet should acknowledge. */
   published(fleet: string): Offer['version'] | undefined;
+  /** Resolves with undefined where the sidecar of the pod does not answer in time. */
+  askConsole(podUid: string, content: ConsoleContent): Promise<ConsoleReplyBody | undefined>;
   /** Calls back when `sidecars()` has changed. */
   onChange(callback: () => void): void;
   close(): Promise<void>;
@@ -189,6 +192,10 @@ class SidecarPushServer implements PushServer {
 
   published(fleet: string): Offer['version'] | undefined {
     return this.#offers.get(fleet)?.version;
+  }
+
+  async askConsole(podUid: string, content: ConsoleContent): Promise<ConsoleReplyBody | undefined> {
+    return await this.#sidecars.get(podUid)?.stream?.ask(content);
   }
 
   onChange(callback: () => void): void {
@@ -355,20 +362,6 @@ class SidecarPushServer implements PushServer {
     }
   }
 }
-
-const nothingReported = {
-  programVersion: '',
-  acknowledged: undefined,
-  refused: undefined,
-  configCheck: undefined,
-  budgets: [],
-  rests: [],
-  readsSharedStore: false,
-  mayShareStore: false,
-  sharedStore: undefined,
-  readsSecrets: false,
-  mayHaveSecrets: false,
-};
 
 /** Returns the bearer token; undefined unless it has the form of a JWT. */
 function bearerOf(call: FollowCall): string | undefined {

@@ -18,6 +18,7 @@ import type {
   SidecarMessage,
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { PodIdentity } from '../api/token-review.ts';
+import { type ConsoleContent, ConsoleQuestions, type ConsoleReplyBody } from './console-questions.ts';
 import {
   ALERTS_WINDOW_MS,
   ANSWER_TIMEOUT_MS,
@@ -56,11 +57,31 @@ export interface ConnectedSidecar {
   readonly readsSecrets: boolean;
   /** Whether its pod may have those of all namespaces, not only of its own. */
   readonly mayHaveSecrets: boolean;
+  /** Whether its version answers questions of a console. */
+  readonly answersConsole: boolean;
 }
+
+/** Of a sidecar that has just connected. */
+export const nothingReported = {
+  programVersion: '',
+  acknowledged: undefined,
+  refused: undefined,
+  configCheck: undefined,
+  budgets: [],
+  rests: [],
+  readsSharedStore: false,
+  mayShareStore: false,
+  sharedStore: undefined,
+  readsSecrets: false,
+  mayHaveSecrets: false,
+  answersConsole: false,
+};
 
 export interface SidecarStream {
   /** Sends a changed shared store, changed secrets and a newer policy, if there are. */
   offer(): void;
+  /** Asks for what the console shows; see `ConsoleQuestions`. */
+  ask(content: ConsoleContent): Promise<ConsoleReplyBody | undefined>;
   end(code: status, details: string): void;
 }
 
@@ -109,6 +130,7 @@ class FollowedSidecar implements SidecarStream {
   #sentChanges = false;
   /** Set while an answer of the sidecar is awaited. */
   #waiting: NodeJS.Timeout | undefined;
+  readonly #questions = new ConsoleQuestions((message) => this.#call.write(message));
   #keyRequests = 0;
   #alerts = 0;
   #alertsSinceMs = Number.NEGATIVE_INFINITY;
@@ -166,6 +188,10 @@ class FollowedSidecar implements SidecarStream {
     return this.#sentChanges && changes !== undefined ? changes.message : whole;
   }
 
+  async ask(content: ConsoleContent): Promise<ConsoleReplyBody | undefined> {
+    return this.#ended ? undefined : await this.#questions.ask(content);
+  }
+
   end(code: status, details: string): void {
     if (this.#ended) {
       return;
@@ -187,6 +213,7 @@ class FollowedSidecar implements SidecarStream {
     this.#ended = true;
     clearTimeout(this.#waiting);
     clearTimeout(this.#age);
+    this.#questions.close();
     this.#hooks.ended();
   }
 
@@ -252,12 +279,13 @@ class FollowedSidecar implements SidecarStream {
       case 'hello': {
         this.#saidHello = true;
         const { programVersion, inForce, readsChanges, readsSharedStore } = message.value;
-        const readsSecrets = message.value.readsDetectorSecrets;
+        const { readsDetectorSecrets: readsSecrets, answersConsole } = message.value;
         this.#readsChanges = readsChanges;
         this.#readsSharedStore = readsSharedStore;
         this.#readsSecrets = readsSecrets;
         const acknowledged = plainVersion(inForce);
-        this.#answered({ programVersion, readsSharedStore, readsSecrets, acknowledged, refused: undefined });
+        const reads = { readsSharedStore, readsSecrets, answersConsole };
+        this.#answered({ programVersion, ...reads, acknowledged, refused: undefined });
         return;
       }
       case 'acknowledge':
@@ -300,6 +328,9 @@ class FollowedSidecar implements SidecarStream {
         this.#hooks.stateReported({ rests: rests.flatMap((each) => readRestReport(jsonOf(each)) ?? []) });
         return;
       }
+      case 'consoleReply':
+        this.#questions.answered(message.value);
+        return;
       case 'refetchKeys':
         this.#keysRequested(message.value.url);
         return;

@@ -9,6 +9,7 @@ import { type ContentPiece, changesBetween } from '../../contract/policy-changes
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import {
+  type ConsoleQuestionSchema,
   type ContentPieceSchema,
   ControllerMessageSchema,
   type PolicySchema,
@@ -71,6 +72,12 @@ export function sharedStoreMessage(epoch: number, config: SharedStoreConfig | un
 export function detectorSecretsMessage(epoch: number, secrets: Readonly<Record<string, string>>): Uint8Array {
   const value = { epoch: BigInt(epoch), secrets: Buffer.from(JSON.stringify(secrets)) };
   const message = create(ControllerMessageSchema, { message: { case: 'detectorSecrets', value } });
+  return toBinary(ControllerMessageSchema, message);
+}
+
+/** Asks a sidecar for what it knows of a request to the console. */
+export function consoleQuestionMessage(question: MessageInitShape<typeof ConsoleQuestionSchema>): Uint8Array {
+  const message = create(ControllerMessageSchema, { message: { case: 'consoleQuestion', value: question } });
   return toBinary(ControllerMessageSchema, message);
 }
 

@@ -22,10 +22,14 @@ const signing = await newSigningKey();
 const keys = accessPolicy([keyAuthenticator], { name: 'default/keys' });
 const tokens = accessPolicy([jwtAuthenticator([signing.jwk])], { name: 'default/tokens' });
 
-async function identify(policies: readonly AccessPolicy[], headers: HeaderList): Promise<string> {
+async function identify(
+  policies: readonly AccessPolicy[],
+  headers: HeaderList,
+  among?: readonly string[],
+): Promise<string> {
   const rig = newAccessRig();
   const services = rig.services([apiKey('tg-one', { tenant: 'ads' })]);
-  const result = await identifyCaller(policies.map(compileAccessPolicy), headers, services);
+  const result = await identifyCaller(policies.map(compileAccessPolicy), headers, services, among);
   return isFailure(result) ? result.code : `${result.caller?.tenant}`;
 }
 
@@ -49,4 +53,10 @@ test('a caller whom its policy allows nothing is refused', async () => {
   const others = accessPolicy([keyAuthenticator], { allow: [{ name: 'search', principals: [{ tenant: 'search' }] }] });
   assert.equal(await identify([others, tokens], bearer('tg-one')), 'forbidden');
   assert.equal(await identify([others, keys], bearer('tg-one')), 'ads');
+});
+
+test('a policy that is not among the named ones identifies nobody', async () => {
+  assert.equal(await identify([keys, tokens], bearer('tg-one'), ['default/keys']), 'ads');
+  assert.equal(await identify([keys, tokens], bearer('tg-one'), ['default/tokens']), 'unauthenticated');
+  assert.equal(await identify([keys, tokens], bearer('tg-one'), []), 'undefined', 'as where no policy is in force');
 });

@@ -9,12 +9,17 @@ import { Presented } from './presented.ts';
 /** Without a caller where no access policy is in force. */
 export type OwnCaller = { readonly caller: Caller | undefined } | Failure;
 
-/** Returns the caller as the first policy identifies it that lets it use anything. */
+/**
+ * Returns the caller as the first policy identifies it that lets it use anything. `among`: only
+ * policies with these names count.
+ */
 export async function identifyCaller(
-  policies: readonly CompiledAccessPolicy[],
+  inForce: readonly CompiledAccessPolicy[],
   headers: HeaderList,
   services: AccessServices,
+  among?: readonly string[],
 ): Promise<OwnCaller> {
+  const policies = inForce.filter(({ policy }) => among?.includes(policy.name) ?? true);
   if (policies.length === 0) {
     return { caller: undefined };
   }

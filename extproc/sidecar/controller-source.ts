@@ -10,7 +10,7 @@ import { boundedKeyRequests } from '../policy/key-requests.ts';
 import type { PolicySink, PolicySource } from '../policy/source.ts';
 import type { AdminAddress } from './admin.ts';
 import { startConfigVerifier } from './config-verifier.ts';
-import { followController } from './follow.ts';
+import { type FollowOptions, followController } from './follow.ts';
 
 export interface ControllerSourceOptions {
   /** `HOST:PORT`. */
@@ -30,6 +30,7 @@ export interface ControllerSourceOptions {
   readonly programVersion: string;
   readonly fullestBudgets: () => readonly BudgetReport[];
   readonly resting: () => readonly RestReport[];
+  readonly answerConsole: FollowOptions['answerConsole'];
 }
 
 /** Resolves when the policy that was kept on disk, if any, is in force. */
@@ -54,6 +55,7 @@ export async function followControllerAt(
     programVersion,
     fullestBudgets: options.fullestBudgets,
     resting: options.resting,
+    answerConsole: options.answerConsole,
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
     storeFolder,

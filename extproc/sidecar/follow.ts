@@ -14,6 +14,7 @@ import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import { isOlder } from '../../contract/policy-version.ts';
 import { type SharedStoreConfig, sharedStoreSchema } from '../../contract/shared-store.ts';
 import {
+  type ConsoleQuestion,
   type DetectorSecrets,
   type Policy,
   type SharedStore,
@@ -29,7 +30,7 @@ import type { ConfigCheckReport } from './config-verifier.ts';
 import { KeptIntake } from './kept-intake.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';
 import { RestOutbox } from './rest-outbox.ts';
-import { openStream, type PolicyStream } from './stream.ts';
+import { type ConsoleReplyContent, openStream, type PolicyStream } from './stream.ts';
 
 export interface FollowOptions extends PolicyIntakeOptions {
   /** `HOST:PORT`. */
@@ -48,6 +49,8 @@ export interface FollowOptions extends PolicyIntakeOptions {
   readonly fullestBudgets: () => readonly BudgetReport[];
   /** Returns what rests, for the status of backends. */
   readonly resting: () => readonly RestReport[];
+  /** Answers a request for the console of the cluster. */
+  readonly answerConsole: (question: ConsoleQuestion) => Promise<ConsoleReplyContent>;
 }
 
 const wireStates = {
@@ -190,6 +193,7 @@ class ControllerFollower implements FollowedController {
         storeHeard: (store) => this.#storeHeard(store),
         secretsHeard: (secrets) => this.#secretsHeard(secrets),
         alertsKept: (numbers) => this.#budgets.kept(numbers),
+        consoleAsked: (question) => this.#consoleAsked(question),
         ended: (reason) => this.#ended(reason),
       });
     } catch (error) {
@@ -205,6 +209,7 @@ class ControllerFollower implements FollowedController {
         readsChanges: true,
         readsSharedStore: true,
         readsDetectorSecrets: true,
+        answersConsole: true,
         ...(version && { inForce: wireVersion(version) }),
       },
     });
@@ -235,6 +240,15 @@ class ControllerFollower implements FollowedController {
 
   #secretsHeard({ epoch, secrets: content }: DetectorSecrets): void {
     this.#taking = this.#taking.then(() => this.#secretsIntake.take({ epoch, content }));
+  }
+
+  #consoleAsked(question: ConsoleQuestion): void {
+    const from = this.#stream;
+    const { number } = question;
+    this.#options.answerConsole(question).then(
+      (reply) => from?.send({ message: { case: 'consoleReply', value: { ...reply, number } } }),
+      (error) => this.#options.log.error({ err: error }, 'console question not answered'),
+    );
   }
 
   #heard(policy: Policy): void {

@@ -5,6 +5,8 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
+  type ConsoleQuestion,
+  type ConsoleReplySchema,
   type ControllerMessage,
   ControllerMessageSchema,
   type DetectorSecrets,
@@ -39,6 +41,9 @@ const OPTIONS: ClientOptions = {
   'grpc.service_config_disable_resolution': 1,
 };
 
+/** What a gateway answers to a question of a console. */
+export type ConsoleReplyContent = Required<Pick<MessageInitShape<typeof ConsoleReplySchema>, 'status' | 'body'>>;
+
 export interface PolicyStream {
   send(message: MessageInitShape<typeof SidecarMessageSchema>): void;
   close(): void;
@@ -55,6 +60,7 @@ export interface StreamOptions {
   readonly secretsHeard: (secrets: DetectorSecrets) => void;
   /** The controller has stored these alerts. */
   readonly alertsKept: (numbers: readonly bigint[]) => void;
+  readonly consoleAsked: (question: ConsoleQuestion) => void;
   /** Called exactly once. `reason` undefined: the stream ended in order. */
   readonly ended: (reason: string | undefined) => void;
 }
@@ -98,6 +104,8 @@ export function openStream({ controller, ca, token, opened, ...hooks }: StreamOp
       hooks.secretsHeard(message.value);
     } else if (!over && message.case === 'alertsKept') {
       hooks.alertsKept(message.value.numbers);
+    } else if (!over && message.case === 'consoleQuestion') {
+      hooks.consoleAsked(message.value);
     }
   });
   call.on('status', ({ code, details }) => finish(code === status.OK ? undefined : `${status[code]}: ${details}`));

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKpBAoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAEkAKEHJlc3RpbmdfYmFja2VuZHMYCSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLlJlc3RpbmdCYWNrZW5kc0gAQgkKB21lc3NhZ2UiwgEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgSHgoWcmVhZHNfZGV0ZWN0b3Jfc2VjcmV0cxgGIAEoCCJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJACgxCdWRnZXRBbGVydHMSMAoGYWxlcnRzGAEgAygLMiAudGFsbHlnYXRlLnBvbGljeS52MS5CdWRnZXRBbGVydCIuCgtCdWRnZXRBbGVydBIOCgZudW1iZXIYASABKAQSDwoHY29udGVudBgCIAEoCSIhCg5GdWxsZXN0QnVkZ2V0cxIPCgdidWRnZXRzGAEgAygJIrcBChFTaGFyZWRTdG9yZVJlcG9ydBI7CgVzdGF0ZRgBIAEoDjIsLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2hhcmVkU3RvcmVSZXBvcnQuU3RhdGUSDgoGcmVhc29uGAIgASgJIlUKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfVU5VU0VEEAESEwoPU1RBVEVfQVZBSUxBQkxFEAISDgoKU1RBVEVfTE9TVBADIiAKD1Jlc3RpbmdCYWNrZW5kcxINCgVyZXN0cxgBIAMoCSKBAgoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI4CgxzaGFyZWRfc3RvcmUYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlSAASNgoLYWxlcnRzX2tlcHQYAyABKAsyHy50YWxseWdhdGUucG9saWN5LnYxLkFsZXJ0c0tlcHRIABJAChBkZXRlY3Rvcl9zZWNyZXRzGAQgASgLMiQudGFsbHlnYXRlLnBvbGljeS52MS5EZXRlY3RvclNlY3JldHNIAEIJCgdtZXNzYWdlIh0KCkFsZXJ0c0tlcHQSDwoHbnVtYmVycxgBIAMoBCI8CgtTaGFyZWRTdG9yZRINCgVlcG9jaBgBIAEoBBITCgZjb25maWcYAiABKAxIAIgBAUIJCgdfY29uZmlnIjEKD0RldGVjdG9yU2VjcmV0cxINCgVlcG9jaBgBIAEoBBIPCgdzZWNyZXRzGAIgASgMIpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLlBAoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAEkAKEHJlc3RpbmdfYmFja2VuZHMYCSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLlJlc3RpbmdCYWNrZW5kc0gAEjoKDWNvbnNvbGVfcmVwbHkYCiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkNvbnNvbGVSZXBseUgAQgkKB21lc3NhZ2Ui2wEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgSHgoWcmVhZHNfZGV0ZWN0b3Jfc2VjcmV0cxgGIAEoCBIXCg9hbnN3ZXJzX2NvbnNvbGUYByABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSK3AQoRU2hhcmVkU3RvcmVSZXBvcnQSOwoFc3RhdGUYASABKA4yLC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlUmVwb3J0LlN0YXRlEg4KBnJlYXNvbhgCIAEoCSJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1VOVVNFRBABEhMKD1NUQVRFX0FWQUlMQUJMRRACEg4KClNUQVRFX0xPU1QQAyIgCg9SZXN0aW5nQmFja2VuZHMSDQoFcmVzdHMYASADKAkiPAoMQ29uc29sZVJlcGx5Eg4KBm51bWJlchgBIAEoBBIOCgZzdGF0dXMYAiABKA0SDAoEYm9keRgDIAEoDCLDAgoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI4CgxzaGFyZWRfc3RvcmUYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlSAASNgoLYWxlcnRzX2tlcHQYAyABKAsyHy50YWxseWdhdGUucG9saWN5LnYxLkFsZXJ0c0tlcHRIABJAChBkZXRlY3Rvcl9zZWNyZXRzGAQgASgLMiQudGFsbHlnYXRlLnBvbGljeS52MS5EZXRlY3RvclNlY3JldHNIABJAChBjb25zb2xlX3F1ZXN0aW9uGAUgASgLMiQudGFsbHlnYXRlLnBvbGljeS52MS5Db25zb2xlUXVlc3Rpb25IAEIJCgdtZXNzYWdlIh0KCkFsZXJ0c0tlcHQSDwoHbnVtYmVycxgBIAMoBCI8CgtTaGFyZWRTdG9yZRINCgVlcG9jaBgBIAEoBBITCgZjb25maWcYAiABKAxIAIgBAUIJCgdfY29uZmlnIjEKD0RldGVjdG9yU2VjcmV0cxINCgVlcG9jaBgBIAEoBBIPCgdzZWNyZXRzGAIgASgMIsoBCg9Db25zb2xlUXVlc3Rpb24SDgoGbnVtYmVyGAEgASgEEg4KBm1ldGhvZBgCIAEoCRIMCgRwYXRoGAMgASgJEg0KBXF1ZXJ5GAQgASgJEhoKDWF1dGhvcml6YXRpb24YBSABKAlIAIgBARIUCgdhcGlfa2V5GAYgASgJSAGIAQESFwoPYWNjZXNzX3BvbGljaWVzGAcgAygJEhEKCW9wZXJhdG9ycxgIIAEoCUIQCg5fYXV0aG9yaXphdGlvbkIKCghfYXBpX2tleSKUAQoGUG9saWN5EjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFAoHY29udGVudBgCIAEoDEgAiAEBEjMKB2NoYW5nZXMYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUNoYW5nZXNCCgoIX2NvbnRlbnQiYAoNUG9saWN5Q2hhbmdlcxIMCgRiYXNlGAEgASgJEjEKBnBpZWNlcxgCIAMoCzIhLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udGVudFBpZWNlEg4KBmRpZ2VzdBgDIAEoDCJXCgxDb250ZW50UGllY2USLgoEa2VwdBgBIAEoCzIeLnRhbGx5Z2F0ZS5wb2xpY3kudjEuTGluZVJhbmdlSAASDgoEdGV4dBgCIAEoDEgAQgcKBXBpZWNlIikKCUxpbmVSYW5nZRINCgVmaXJzdBgBIAEoDRINCgVjb3VudBgCIAEoDTJqCg1Qb2xpY3lTZXJ2aWNlElkKBkZvbGxvdxIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2lkZWNhck1lc3NhZ2UaJi50YWxseWdhdGUucG9saWN5LnYxLkNvbnRyb2xsZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -77,6 +77,12 @@ export type SidecarMessage = Message<"tallygate.policy.v1.SidecarMessage"> & {
      */
     value: RestingBackends;
     case: "restingBackends";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.ConsoleReply console_reply = 10;
+     */
+    value: ConsoleReply;
+    case: "consoleReply";
   } | { case: undefined; value?: undefined };
 };
 
@@ -130,6 +136,13 @@ export type Hello = Message<"tallygate.policy.v1.Hello"> & {
    * @generated from field: bool reads_detector_secrets = 6;
    */
   readsDetectorSecrets: boolean;
+
+  /**
+   * Whether this program answers ControllerMessage.console_question.
+   *
+   * @generated from field: bool answers_console = 7;
+   */
+  answersConsole: boolean;
 };
 
 /**
@@ -472,6 +485,39 @@ export const RestingBackendsSchema: GenMessage<RestingBackends> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 12);
 
 /**
+ * The answer to a ConsoleQuestion.
+ *
+ * @generated from message tallygate.policy.v1.ConsoleReply
+ */
+export type ConsoleReply = Message<"tallygate.policy.v1.ConsoleReply"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Of HTTP.
+   *
+   * @generated from field: uint32 status = 2;
+   */
+  status: number;
+
+  /**
+   * JSON, compressed with gzip.
+   *
+   * @generated from field: bytes body = 3;
+   */
+  body: Uint8Array;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.ConsoleReply.
+ * Use `create(ConsoleReplySchema)` to create a new message.
+ */
+export const ConsoleReplySchema: GenMessage<ConsoleReply> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 13);
+
+/**
  * @generated from message tallygate.policy.v1.ControllerMessage
  */
 export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage"> & {
@@ -502,6 +548,12 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
      */
     value: DetectorSecrets;
     case: "detectorSecrets";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.ConsoleQuestion console_question = 5;
+     */
+    value: ConsoleQuestion;
+    case: "consoleQuestion";
   } | { case: undefined; value?: undefined };
 };
 
@@ -510,7 +562,7 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 13);
+  messageDesc(file_tallygate_policy_v1_policy, 14);
 
 /**
  * The controller has stored these alerts, so that the next leader knows them, too.
@@ -529,7 +581,7 @@ export type AlertsKept = Message<"tallygate.policy.v1.AlertsKept"> & {
  * Use `create(AlertsKeptSchema)` to create a new message.
  */
 export const AlertsKeptSchema: GenMessage<AlertsKept> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 14);
+  messageDesc(file_tallygate_policy_v1_policy, 15);
 
 /**
  * How to reach the store in which all sidecars count together. Comes before the first policy of a
@@ -558,7 +610,7 @@ export type SharedStore = Message<"tallygate.policy.v1.SharedStore"> & {
  * Use `create(SharedStoreSchema)` to create a new message.
  */
 export const SharedStoreSchema: GenMessage<SharedStore> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 15);
+  messageDesc(file_tallygate_policy_v1_policy, 16);
 
 /**
  * The secrets that the sidecar needs at the services of guardrails. Come before the first policy of
@@ -587,7 +639,70 @@ export type DetectorSecrets = Message<"tallygate.policy.v1.DetectorSecrets"> & {
  * Use `create(DetectorSecretsSchema)` to create a new message.
  */
 export const DetectorSecretsSchema: GenMessage<DetectorSecrets> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 16);
+  messageDesc(file_tallygate_policy_v1_policy, 17);
+
+/**
+ * A request for the API of the console, which the controller has received. The credential comes with
+ * each question, because each sidecar identifies callers by its own policy.
+ *
+ * @generated from message tallygate.policy.v1.ConsoleQuestion
+ */
+export type ConsoleQuestion = Message<"tallygate.policy.v1.ConsoleQuestion"> & {
+  /**
+   * Chosen by the controller; names the question in the reply.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * The path below /console/api/.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string query = 4;
+   */
+  query: string;
+
+  /**
+   * @generated from field: optional string authorization = 5;
+   */
+  authorization?: string | undefined;
+
+  /**
+   * @generated from field: optional string api_key = 6;
+   */
+  apiKey?: string | undefined;
+
+  /**
+   * Names of the access policies that may identify callers.
+   *
+   * @generated from field: repeated string access_policies = 7;
+   */
+  accessPolicies: string[];
+
+  /**
+   * Who is an operator, in the form of TALLYGATE_CONSOLE_OPERATORS.
+   *
+   * @generated from field: string operators = 8;
+   */
+  operators: string;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.ConsoleQuestion.
+ * Use `create(ConsoleQuestionSchema)` to create a new message.
+ */
+export const ConsoleQuestionSchema: GenMessage<ConsoleQuestion> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 18);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -618,7 +733,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 17);
+  messageDesc(file_tallygate_policy_v1_policy, 19);
 
 /**
  * @generated from message tallygate.policy.v1.PolicyChanges
@@ -651,7 +766,7 @@ export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
  * Use `create(PolicyChangesSchema)` to create a new message.
  */
 export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 18);
+  messageDesc(file_tallygate_policy_v1_policy, 20);
 
 /**
  * @generated from message tallygate.policy.v1.ContentPiece
@@ -682,7 +797,7 @@ export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
  * Use `create(ContentPieceSchema)` to create a new message.
  */
 export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 19);
+  messageDesc(file_tallygate_policy_v1_policy, 21);
 
 /**
  * Lines of the content in force.
@@ -706,7 +821,7 @@ export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
  * Use `create(LineRangeSchema)` to create a new message.
  */
 export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 20);
+  messageDesc(file_tallygate_policy_v1_policy, 22);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
