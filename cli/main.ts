@@ -25,6 +25,7 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
   quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
   usage: { short: 'show what requests used', load: async () => (await import('./usage.ts')).usage },
   explain: { short: 'show what is known of a request', load: async () => (await import('./explain.ts')).explain },
+  top: { short: 'show a gateway while it works', load: async () => (await import('./top.ts')).top },
   tail: { short: 'show access lines as they are written', load: async () => (await import('./tail.ts')).tail },
   simulate: {
     short: 'replay recorded requests against changed quotas',

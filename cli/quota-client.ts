@@ -60,7 +60,8 @@ function otherVersion(socket: string, status: number): OperatorError {
   return new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
 }
 
-function operatorErrorOf(error: unknown, socket: string): unknown {
+/** Returns the error with its fix where a gateway cannot be asked. */
+export function operatorErrorOf(error: unknown, socket: string): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
     case 'ECONNREFUSED':

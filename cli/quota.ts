@@ -144,7 +144,8 @@ function compare(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-function userName(): string {
+/** Returns who runs this command, for records of what operators did. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
