@@ -65,14 +65,18 @@ function prometheusOnly(reader: MetricReader): MeterProvider {
   return provider;
 }
 
-/** Loads the exporter only here, because it takes memory. */
+/**
+ * Loads the whole SDK here, because it takes 15 MB. Traces have a worker thread of their own, so
+ * the SDK has only metrics.
+ */
 async function withOtlp(
   { service, protocol, intervalMs, timeoutMs }: OtlpMetrics,
   reader: MetricReader,
   metricProducers: MetricProducer[],
-): Promise<MeterProvider> {
-  const [{ telemetryResource }, { PeriodicExportingMetricReader }, exporter] = await Promise.all([
+): Promise<{ shutdown(): Promise<void> }> {
+  const [{ telemetryResource }, { NodeSDK }, { PeriodicExportingMetricReader }, exporter] = await Promise.all([
     import('./telemetry-resource.ts'),
+    import('@opentelemetry/sdk-node'),
     import('@opentelemetry/sdk-metrics'),
     metricExporter(protocol),
   ]);
@@ -82,9 +86,16 @@ async function withOtlp(
     exportIntervalMillis: intervalMs,
     exportTimeoutMillis: Math.min(timeoutMs, intervalMs),
   });
-  const provider = new MeterProvider({ resource: telemetryResource(service), readers: [reader, otlpReader] });
-  metrics.setGlobalMeterProvider(provider);
-  return provider;
+  const sdk = new NodeSDK({
+    resource: telemetryResource(service),
+    autoDetectResources: false,
+    metricReaders: [reader, otlpReader],
+    spanProcessors: [],
+    logRecordProcessors: [],
+    instrumentations: [],
+  });
+  sdk.start();
+  return sdk;
 }
 
 /** The exporters read the endpoint, headers, timeout, compression and certificates themselves. */
