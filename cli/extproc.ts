@@ -215,8 +215,7 @@ async function startService(
   };
   const finished: ExtprocOptions['finished'] = (record, overdrafts) => {
     recorder.record(record, overdrafts);
-    traces?.record(record, overdrafts);
-    content.record(record);
+    content.record(record, (kept) => traces?.record(record, overdrafts, kept));
     refused.add(record);
   };
   const exports = settings.TALLYGATE_USAGE_EXPORT;

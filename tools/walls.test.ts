@@ -58,7 +58,7 @@ const extprocRooms: Rooms = {
     ],
   ],
   server: ['exchange'],
-  telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server', 'trace-context'],
+  telemetry: ['content', 'errors', 'usage', 'interruption', 'record', 'quota', 'server', 'trace-context'],
   sidecar: ['policy'],
   main: [
     ...[

@@ -1,5 +1,6 @@
 /** The content of one request that policies keep: collected once, redacted for each policy. */
-import type { RecordedContent, RecordedPart } from '../record.ts';
+import type { ContentPolicy } from '../../contract/content.ts';
+import type { RecordedContent, RecordedPart, UnredactedContent } from '../record.ts';
 import { AnswerTexts } from './answer-texts.ts';
 import type { CompiledContentPolicy } from './compile.ts';
 import type { CollectedTexts, ContentDropReason } from './content-text.ts';
@@ -32,16 +33,54 @@ export class ContentCapture {
     this.#prompt = texts ?? 'unreadable';
   }
 
-  /** Returns what leaves the gateway, by policy. `isComplete`: the client got the whole answer. */
-  finish(isComplete: boolean): readonly RecordedContent[] {
+  /** Returns what was collected. `isComplete`: the client got the whole answer. */
+  finish(isComplete: boolean): UnredactedContent {
     const { answer } = this;
     const response = answer && (answer.end(isComplete) ?? answer.fault);
-    return this.#policies.map((each) => kept(each, this.#prompt, response));
+    return new CollectedContent(this.#policies, this.#prompt, response);
   }
 
   #mostBytes(part: 'Prompt' | 'Response'): number {
     const keeping = this.#policies.filter(({ policy }) => policy.content.includes(part));
     return Math.max(0, ...keeping.map(({ policy }) => policy.maxBytes));
+  }
+}
+
+/** What a thread needs to redact the content of one request. */
+export interface RedactionJob {
+  readonly policies: readonly ContentPolicy[];
+  readonly prompt: CollectedTexts | ContentDropReason | undefined;
+  readonly response: CollectedTexts | ContentDropReason | undefined;
+}
+
+/** Private members, so that nothing that shows a record can show the text. */
+export class CollectedContent implements UnredactedContent {
+  readonly #policies: readonly CompiledContentPolicy[];
+  readonly #prompt: RedactionJob['prompt'];
+  readonly #response: RedactionJob['response'];
+
+  constructor(
+    policies: readonly CompiledContentPolicy[],
+    prompt: RedactionJob['prompt'],
+    response: RedactionJob['response'],
+  ) {
+    this.#policies = policies;
+    this.#prompt = prompt;
+    this.#response = response;
+  }
+
+  get units(): number {
+    const parts = [this.#prompt, this.#response].filter((part) => typeof part === 'object');
+    return parts.flatMap(({ texts }) => texts).reduce((sum, { text }) => sum + text.length, 0);
+  }
+
+  redact(): readonly RecordedContent[] {
+    return this.#policies.map((each) => kept(each, this.#prompt, this.#response));
+  }
+
+  transfer(): RedactionJob {
+    const policies = this.#policies.map(({ policy }) => policy);
+    return { policies, prompt: this.#prompt, response: this.#response };
   }
 }
 

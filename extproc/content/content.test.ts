@@ -48,7 +48,7 @@ function keep(
     // The bytes of a piece are used again.
     copy.fill(0x78);
   }
-  return capture.finish(isComplete)[0]!;
+  return capture.finish(isComplete).redact()[0]!;
 }
 
 const texts = (part: RecordedContent['prompt']) => part?.texts.map(({ scope, text }) => [scope, text]);
@@ -158,7 +158,7 @@ test('content is dropped where redaction fails', () => {
     texts: [{ scope: 'user', isJson: false, text: CARD, isCut: false }],
     truncated: false,
   });
-  const [kept] = capture.finish(true);
+  const [kept] = capture.finish(true).redact();
   assert.deepEqual([kept?.prompt, kept?.drops], [undefined, ['redaction']]);
 });
 

@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import type { ContentPolicy } from '../../../contract/content.ts';
+import { compileContentPolicy } from '../../content/compile.ts';
+import { CollectedContent } from '../../content/content-capture.ts';
 import type { RecordedContent } from '../../record.ts';
 import { outcomeOfStream } from '../testing.ts';
 import { newContentExport } from './content-export.ts';
@@ -169,7 +172,18 @@ test('the end of the process waits for a hung destination only until the deadlin
   assert.equal(seen.queue_full, 1);
 });
 
-test('content for a destination that is not configured is dropped, and spans are not counted', () => {
+const policy: ContentPolicy = {
+  name: 'default/reviews',
+  content: ['Prompt'],
+  destinations: ['OTLPLogs', 'S3'],
+  maxBytes: 1024,
+  samplingPercent: 100,
+  redact: [{ detector: { type: 'Builtin', detectors: ['Email'] }, placeholder: '<{type}-{index}>' }],
+  notifyHeader: true,
+  exempt: [],
+};
+
+test('content is redacted in a thread, and what has no destination is counted', async () => {
   const fake = newFakeWorker();
   const content = newContentExport({
     targets: [{ type: 'otlp', url: 'http://c' }],
@@ -179,17 +193,32 @@ test('content for a destination that is not configured is dropped, and spans are
     onDestination: () => undefined,
     newWorker: () => fake.worker,
   });
-  content.record(outcomeOfStream);
-  content.record({ ...outcomeOfStream, content: [kept, { ...kept, destinations: ['Spans'] }] });
-  content.record({ ...outcomeOfStream, content: [{ ...kept, prompt: undefined, drops: ['unreadable'] }] });
+  const exported = (destinations: ContentPolicy['destinations'], text: string | undefined) => {
+    const texts = [{ scope: 'user' as const, isJson: false, text: text ?? '', isCut: false }];
+    const prompt = text === undefined ? ('unreadable' as const) : { texts, truncated: false };
+    const collected = new CollectedContent([compileContentPolicy({ ...policy, destinations })], prompt, undefined);
+    return new Promise<readonly RecordedContent[]>((resolve) =>
+      content.record({ ...outcomeOfStream, content: collected }, resolve),
+    );
+  };
+  const none = await new Promise<unknown>((resolve) => content.record(outcomeOfStream, resolve));
+  assert.deepEqual(none, []);
+  const [one] = await exported(['OTLPLogs', 'S3'], 'I am jane@example.com');
+  assert.deepEqual(one?.prompt?.texts, [{ scope: 'user', isJson: false, text: 'I am <Email-1>' }]);
+  await exported(['Spans'], 'Hi');
+  await exported(['OTLPLogs'], undefined);
   assert.deepEqual(
     [...content.dropped],
     [
-      ['no_destination', 2],
+      ['no_destination', 1],
       ['unreadable', 1],
     ],
   );
-  assert.equal(fake.tasks.length, 2);
+  assert.equal(fake.tasks.length, 1);
+  assert.doesNotMatch(JSON.stringify(fake.tasks), /jane/);
+  const tooMuch = await exported(['OTLPLogs'], 'x'.repeat(17 * 1024 * 1024));
+  assert.deepEqual([tooMuch, content.dropped.get('queue_full')], [[], 1]);
+  await content.close(100);
 });
 
 const entry: ContentEntry = contentEntry(outcomeOfStream, kept, '0000-1', false);

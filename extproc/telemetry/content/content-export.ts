@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ContentDestination } from '../../../contract/content.ts';
 import type { AwsCredentials } from '../../../runtime/aws-signer.ts';
+import { RedactionQueue } from '../../content/redaction-queue.ts';
 import type { ExportHeaders } from '../../quota/export/target.ts';
-import type { RequestRecord } from '../../record.ts';
+import type { RecordedContent, RequestRecord } from '../../record.ts';
 import { ContentQueue, type ContentQueueOptions } from './content-queue.ts';
 import { contentEntry } from './entry.ts';
 import type { ContentTarget } from './target.ts';
@@ -19,7 +20,8 @@ export interface ContentExportOptions {
 }
 
 export interface ContentExport {
-  record(record: RequestRecord): void;
+  /** Redacts and exports the content of a request; `then` gets what policies keep. */
+  record(record: RequestRecord, then: (kept: readonly RecordedContent[]) => void): void;
   /** Entries that a destination has accepted. */
   readonly exported: number;
   /** What was dropped, by reason. */
@@ -49,25 +51,44 @@ export function newContentExport(options: ContentExportOptions): ContentExport {
       return [destination, queue] as const;
     }),
   );
+  const redaction = new RedactionQueue();
+  const send = (record: RequestRecord, kept: RecordedContent) => {
+    for (const reason of kept.drops) {
+      drop(reason);
+    }
+    const wanted = kept.destinations.filter((destination) => destination !== 'Spans');
+    if (wanted.length === 0 || (kept.prompt ?? kept.response) === undefined) {
+      return;
+    }
+    const entry = JSON.stringify(contentEntry(record, kept, randomUUID(), hashesKeys));
+    for (const destination of wanted) {
+      const queue = queues.get(destination);
+      if (queue === undefined) {
+        drop('no_destination');
+      } else {
+        queue.add(entry);
+      }
+    }
+  };
   return {
-    record(record) {
-      for (const kept of record.content ?? []) {
-        for (const reason of kept.drops) {
-          drop(reason);
+    record(record, then) {
+      const { content } = record;
+      if (content === undefined) {
+        then([]);
+        return;
+      }
+      const redacted = (all: readonly RecordedContent[] | undefined) => {
+        if (all === undefined) {
+          drop('redaction');
         }
-        const wanted = kept.destinations.filter((destination) => destination !== 'Spans');
-        if (wanted.length === 0 || (kept.prompt ?? kept.response) === undefined) {
-          continue;
+        for (const kept of all ?? []) {
+          send(record, kept);
         }
-        const entry = JSON.stringify(contentEntry(record, kept, randomUUID(), hashesKeys));
-        for (const destination of wanted) {
-          const queue = queues.get(destination);
-          if (queue === undefined) {
-            drop('no_destination');
-          } else {
-            queue.add(entry);
-          }
-        }
+        then(all ?? []);
+      };
+      if (!redaction.add(content, redacted)) {
+        drop('queue_full');
+        then([]);
       }
     },
     get exported() {
@@ -75,6 +96,7 @@ export function newContentExport(options: ContentExportOptions): ContentExport {
     },
     dropped,
     async close(deadlineMs) {
+      await redaction.close(deadlineMs);
       await Promise.all([...queues.values()].map((queue) => queue.close(deadlineMs)));
     },
   };

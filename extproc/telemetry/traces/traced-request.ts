@@ -5,7 +5,7 @@
 import { backendFailure } from '../../interruption.ts';
 import type { Overdraft } from '../../quota/store.ts';
 import { measuredAmount } from '../../quota/units.ts';
-import type { AttemptRecord, GuardRecord, RequestRecord } from '../../record.ts';
+import type { AttemptRecord, GuardRecord, RecordedContent, RequestRecord } from '../../record.ts';
 import type { TracedAttempt } from '../../trace-context.ts';
 import { tenantLabel } from '../access-metrics.ts';
 import { type ContentMessages, contentMessages } from '../content/entry.ts';
@@ -79,6 +79,7 @@ export function tracedRequest(
   record: RequestRecord,
   overdrafts: readonly Overdraft[],
   hashesKeys: boolean,
+  content: readonly RecordedContent[] = [],
 ): TracedRequest | undefined {
   const { trace } = record;
   if (trace === undefined) {
@@ -120,7 +121,7 @@ export function tracedRequest(
     backendFailure: record.broken && backendFailure(record.broken),
     attempts: record.attempts,
     guard: record.guard,
-    content: contentOfSpans(record),
+    content: contentOfSpans(record, content),
     caller: tracedCaller(record, hashesKeys),
     quotas: record.buckets.map(({ quota }) => quota.id),
     overdrafts: overdrafts.map(({ bucket: { quota }, amount, cause }) => ({
@@ -132,8 +133,8 @@ export function tracedRequest(
 }
 
 /** Returns what the first policy keeps that names spans. */
-function contentOfSpans(record: RequestRecord): ContentMessages | undefined {
-  const kept = record.content?.find(({ destinations }) => destinations.includes('Spans'));
+function contentOfSpans(record: RequestRecord, content: readonly RecordedContent[]): ContentMessages | undefined {
+  const kept = content.find(({ destinations }) => destinations.includes('Spans'));
   const sizes = [kept?.prompt, kept?.response].flatMap((part) => part?.texts ?? []);
   const size = sizes.reduce((sum, { text }) => sum + text.length, 0);
   return kept === undefined || size > MAX_CONTENT_CHARACTERS ? undefined : contentMessages(record, kept);

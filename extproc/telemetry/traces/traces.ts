@@ -1,7 +1,7 @@
 /** Traces of requests: which ones are recorded, and their way to the collector. */
 import { randomFillSync } from 'node:crypto';
 import type { Overdraft } from '../../quota/store.ts';
-import type { RequestRecord } from '../../record.ts';
+import type { RecordedContent, RequestRecord } from '../../record.ts';
 import { newIdSource, type TraceOptions } from '../../trace-context.ts';
 import { endedIn, newTraceSampler, type Outcome, type SamplerName } from './sampling.ts';
 import { SpanQueue, type SpanQueueOptions } from './span-queue.ts';
@@ -21,7 +21,8 @@ export interface Traces {
   /** For the sessions. */
   readonly options: TraceOptions;
   readonly queue: Pick<SpanQueue, 'exported' | 'dropped'>;
-  record(record: RequestRecord, overdrafts: readonly Overdraft[]): void;
+  /** `content`: what content policies keep of the request. */
+  record(record: RequestRecord, overdrafts: readonly Overdraft[], content?: readonly RecordedContent[]): void;
   close(deadlineMs: number): Promise<void>;
 }
 
@@ -35,14 +36,14 @@ export function newTraces(options: TracesOptions): Traces {
   return {
     options: { sampler: newTraceSampler(sampler, ratio), drawId: newIdSource(randomFillSync) },
     queue,
-    record(record, overdrafts) {
+    record(record, overdrafts, content) {
       const { trace } = record;
       if (trace === undefined || !(trace.sampled || endedIn(always, record))) {
         return;
       }
       const spans = SPANS_WITHOUT_ATTEMPTS + trace.attempts.length;
       if (queue.admits(spans)) {
-        queue.add(JSON.stringify(tracedRequest(record, overdrafts, hashesKeys)), spans);
+        queue.add(JSON.stringify(tracedRequest(record, overdrafts, hashesKeys, content)), spans);
       }
     },
     close: (deadlineMs) => queue.close(deadlineMs),
