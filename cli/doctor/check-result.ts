@@ -16,6 +16,7 @@ export const fixSections = [
   'services-of-guardrails-fail',
   'keys-and-tokens-cannot-be-fetched',
   'certificates-and-keys-expire',
+  'an-installation-on-a-cluster',
   'a-variable-has-no-effect',
 ] as const;
 
