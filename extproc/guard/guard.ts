@@ -37,6 +37,8 @@ export interface Replacement {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** Other values may get the same text, so that two keys of an object could become equal. */
+  readonly isShared: boolean;
 }
 
 export interface ResolvedFindings {
@@ -68,7 +70,7 @@ export class RequestGuard {
   block: GuardBlock | undefined;
   readonly rules: readonly GuardRule[];
   readonly #selected = new Map<string, readonly GuardRule[]>();
-  /** The index of each value, by type. */
+  /** The index of each value, by the placeholder without it. */
   readonly #indexes = new Map<string, Map<string, number>>();
   #values = 0;
   readonly #restorable = new Map<string, string>();
@@ -190,22 +192,31 @@ export class RequestGuard {
     const { rule } = best;
     const value = text.slice(start, end);
     const restored = rule === undefined ? this.#restorable.get(text.slice(best.start, best.end)) : undefined;
-    return { start, end, text: restored ?? this.#placeholder(phase, rule!, best.type, value) };
+    return restored === undefined
+      ? { start, end, ...this.#placeholder(phase, rule!, best.type, value) }
+      : { start, end, text: restored, isShared: false };
   }
 
-  #placeholder(phase: GuardPhase, { action }: GuardRule, type: string, value: string): string {
+  #placeholder(
+    phase: GuardPhase,
+    { action }: GuardRule,
+    type: string,
+    value: string,
+  ): Pick<Replacement, 'text' | 'isShared'> {
     const { placeholder, restore } = action as GuardAction & { type: 'Mask' };
-    const index = this.#index(type, value);
-    const text = placeholder.replaceAll('{type}', type).replaceAll('{index}', String(index));
+    const form = placeholder.replaceAll('{type}', type);
+    const index = this.#index(form, value);
+    const text = form.replaceAll('{index}', String(index));
     if (phase === 'request' && restore && index <= MAX_VALUES) {
       this.#restorable.set(text, value);
     }
-    return text;
+    return { text, isShared: index > MAX_VALUES || !form.includes('{index}') };
   }
 
-  #index(type: string, value: string): number {
-    const indexes = this.#indexes.get(type) ?? new Map<string, number>();
-    this.#indexes.set(type, indexes);
+  /** Returns the number of a value among those whose placeholders differ only by it. */
+  #index(form: string, value: string): number {
+    const indexes = this.#indexes.get(form) ?? new Map<string, number>();
+    this.#indexes.set(form, indexes);
     const known = indexes.get(value);
     if (known !== undefined) {
       return known;

@@ -164,7 +164,7 @@ export class RequestAnalysis {
         if (windows.some((other) => other.question.rule === rule && other.at !== at)) {
           this.failures.push({ rule, reason: 'too_long' });
         } else {
-          whole = { start: 0, end: units.length, text: outcome.replacement };
+          whole = { start: 0, end: units.length, text: outcome.replacement, isShared: true };
           replacing = rule;
         }
       }

@@ -105,6 +105,21 @@ test('keys are masked, and block where a placeholder would make two keys one', (
   assert.equal(masked(repeated, [cards]).text, repeated.replaceAll(`${CARD}`, '<CreditCard-1>'));
 });
 
+test('values of several types have placeholders of their own where these do not name the type', () => {
+  const detector = builtinDetector(['CreditCard', 'Email']);
+  const untyped: GuardRule = { ...mask, detector, action: { type: 'Mask', placeholder: '<{index}>', restore: true } };
+  const { text } = masked(`{"metadata":{"${CARD}":"a","${ADDRESS}":"b"}}`, [untyped]);
+  assert.equal(text, '{"metadata":{"<1>":"a","<2>":"b"}}');
+});
+
+test('keys beyond the values that are told apart block, because they have one placeholder', () => {
+  const addresses = Array.from({ length: 10_000 }, (_, index) => `a${index}@example.com`).join(' ');
+  const body = (members: string) => JSON.stringify({ input: addresses }).replace('}', `,"metadata":${members}}`);
+  assert.equal(masked(body('{"a7@example.com":1}')).guard.block, undefined);
+  assert.equal(masked(body('{"a":"b1@example.com"}')).guard.block, undefined);
+  assert.equal(masked(body('{"b1@example.com":1}')).guard.block?.rule, mask);
+});
+
 test('a key that is longer than any name blocks where something is found in it', () => {
   const body = `{"${'x '.repeat(5000)}${ADDRESS}":1}`;
   assert.equal(masked(body).guard.block?.rule, mask);

@@ -18,7 +18,7 @@ export interface FlaggedText {
 export function replaceText(found: FlaggedText, replacements: readonly Replacement[], out: Splice[]): void {
   const { text, units, rules, guard } = found;
   const { use, kind, start, end } = text;
-  if (use.isSigned || (kind === 'key' && rules.some(isAmbiguous))) {
+  if (use.isSigned || (kind === 'key' && replacements.some(({ isShared }) => isShared))) {
     blockUnmaskable(guard, rules);
   } else if (kind !== 'number') {
     replaceUnits(found, replacements, out);
@@ -26,14 +26,6 @@ export function replaceText(found: FlaggedText, replacements: readonly Replaceme
     // A placeholder is no number.
     out.push({ start, end, bytes: Buffer.from(JSON.stringify(replaced(units, replacements))) });
   }
-}
-
-/**
- * Whether different values get the same placeholder. Keys of different values would become one
- * then, and a reader would lose a member.
- */
-function isAmbiguous(rule: GuardRule | undefined): boolean {
-  return rule?.action.type === 'Mask' && !rule.action.placeholder.includes('{index}');
 }
 
 function replaceUnits({ raw, text }: FlaggedText, replacements: readonly Replacement[], out: Splice[]): void {

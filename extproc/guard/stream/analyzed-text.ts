@@ -143,11 +143,12 @@ export class AnalyzedText extends EditedText {
 
   /**
    * Replaces a whole window. Returns false where this is not possible: a window of JSON is a part
-   * of a document, of which the replacement is none.
+   * of a document, of which the replacement is none, and keys could become equal.
    */
   #replace(from: number, to: number, text: string): boolean {
     const { isSigned, form } = this.kind;
-    return !isSigned && form !== 'json' && this.apply({ start: from - this.base, end: to - this.base, text });
+    const whole = { start: from - this.base, end: to - this.base, text, isShared: true };
+    return !isSigned && form !== 'json' && this.apply(whole);
   }
 
   /** Returns up to where a window is decided: the rest is looked at again. */

@@ -9,7 +9,7 @@ import { escapedUnits, offsetOfUnit, unitsOf, windowEnd } from '../text/string-u
 import { blockUnmaskable } from '../unmaskable.ts';
 import { type Carrier, carrierOf } from './carrier.ts';
 import { HeldText } from './held-text.ts';
-import { BARE, JsonSource, kindOf, placeOf, STRING, STRUCTURE } from './json-source.ts';
+import { BARE, JsonSource, KEY, kindOf, placeOf, STRUCTURE } from './json-source.ts';
 
 /** Bytes that are looked at at once, so that a long text takes several small steps. */
 const STEP_BYTES = 8 * 1024;
@@ -140,7 +140,7 @@ export abstract class EditedText {
     held.undecided++;
     const piece = { held, start, end, from: this.#end, to: Number.POSITIVE_INFINITY, isCarried: false };
     this.#pieces.push(piece);
-    const atOnce = whole && this.kind.form === 'text';
+    const atOnce = whole && (this.kind.form === 'text' || this.kind.form === 'key');
     for (let at = start; at < end; ) {
       const { bytes, base } = held;
       const until = isNumber ? end : windowEnd(bytes, base + at, base + end, STEP_BYTES) - base;
@@ -213,7 +213,7 @@ export abstract class EditedText {
       }
     }
     if (removedFrom !== undefined) {
-      this.apply({ start: removedFrom, end: this.text.length, text: '' });
+      this.apply({ start: removedFrom, end: this.text.length, text: '', isShared: false });
     }
   }
 
@@ -221,11 +221,15 @@ export abstract class EditedText {
    * Replaces a part of the window, as far as it has not gone yet. Returns false where a part of it
    * cannot be replaced.
    */
-  protected apply({ start, end, text }: Replacement): boolean {
+  protected apply(replacement: Replacement): boolean {
+    const { start, end, text, isShared } = replacement;
+    if (isShared && this.kind.form === 'key') {
+      return false;
+    }
     const from = Math.max(this.base + start, this.released);
     const to = this.base + end;
     if (this.#source !== undefined) {
-      return this.#spliceJson(Math.max(from, this.replacedTo) - this.base, end, text);
+      return this.#spliceJson(Math.max(from, this.replacedTo) - this.base, replacement);
     }
     this.replacedTo = Math.max(this.replacedTo, to);
     if (this.kind.form === 'number') {
@@ -293,10 +297,10 @@ export abstract class EditedText {
   }
 
   /**
-   * Replaces the parts of [from, to) of the window that are inside of strings, and all of a number
-   * of which a part is there. Returns false where nothing can be replaced, or not all.
+   * Replaces the parts of the window that are inside of strings, from a place on, and all of a
+   * number of which a part is there. Returns false where nothing can be replaced, or not all.
    */
-  #spliceJson(from: number, to: number, inserted: string): boolean {
+  #spliceJson(from: number, { end: to, text: inserted, isShared }: Replacement): boolean {
     let text = inserted;
     let isReplaced = false;
     let isComplete = true;
@@ -312,11 +316,11 @@ export abstract class EditedText {
       }
       const start = kind === BARE ? this.#bareStart(first) : first;
       const isLong = kind === BARE && at - start > MAX_BARE_UNITS;
-      if (isLong && inserted !== '') {
+      if ((isLong && inserted !== '') || (isShared && kind === KEY)) {
         isComplete = false;
         continue;
       }
-      const contents = kind === STRING ? escapedUnits(text) : isLong ? '' : JSON.stringify(text);
+      const contents = kind !== BARE ? escapedUnits(text) : isLong ? '' : JSON.stringify(text);
       const bytes = contents === '' ? NOTHING : Buffer.from(escapedUnits(contents));
       const cutFrom = isLong ? first : Math.max(0, start);
       this.#splice(this.#sourceAt(this.base + cutFrom), this.#sourceAt(this.base + at), bytes);

@@ -116,6 +116,39 @@ describe('a key', () => {
   });
 });
 
+describe('a key whose placeholder other values have, too', () => {
+  const shared = (onUnmaskable: 'Block' | 'Pass') =>
+    guardWith({ type: 'Mask', placeholder: '[x]', restore: false }, ['Response'], undefined, 'Closed', onUnmaskable);
+  const args = '{"l": [{"a": "bob@example.com"}, "x"], "jane@example.com": [["bob@example.com"]]}';
+
+  it('blocks', () => {
+    for (const form of calls) {
+      for (const pieces of [[args], args.split('')]) {
+        const guard = shared('Block');
+        const { events } = pass(form.events(pieces), guard);
+        assert.ok(guard.block !== undefined, form.name);
+        assert.ok(!events.join('').includes('jane@'), form.name);
+      }
+      const guard = shared('Block');
+      guarded(form.document(args), guard);
+      assert.ok(guard.block !== undefined, form.name);
+    }
+  });
+
+  it('passes where the rule says so, and strings are masked', () => {
+    const expected = { l: [{ a: '[x]' }, 'x'], 'jane@example.com': [['[x]']] };
+    for (const form of calls) {
+      for (const pieces of [[args], args.split('')]) {
+        for (const copy of form.read(pass(form.events(pieces), shared('Pass')).events)) {
+          assert.deepEqual(JSON.parse(copy), expected, form.name);
+        }
+      }
+      const document = guarded(form.document(args), shared('Pass'));
+      assert.deepEqual(JSON.parse(form.readDocument(document)), expected, form.name);
+    }
+  });
+});
+
 describe('a member whose name is that of an identifier', () => {
   it('is masked in arguments of tools and in objects that no API has', () => {
     const hidden = { id: 'jane@example.com', name: 'jane@example.com', type: 'jane@example.com' };

@@ -6,11 +6,16 @@
 
 /** What a unit of the text is part of. */
 export const STRUCTURE = 0;
-export const STRING = 1;
+const STRING = 1;
 /** A number, a literal, or what should be one: anything outside of strings that is no structure. */
 export const BARE = 2;
+/** The key of a member. */
+export const KEY = 3;
 
-export type SourceKind = typeof STRUCTURE | typeof STRING | typeof BARE;
+export type SourceKind = typeof STRUCTURE | typeof STRING | typeof BARE | typeof KEY;
+
+/** Deeper strings that may be keys count as such: no tool has such arguments. */
+const MAX_DEPTH = 256;
 
 const STRUCTURAL: ReadonlySet<string> = new Set('{}[]:,"\t\n\r ');
 
@@ -29,6 +34,11 @@ export class JsonSource {
   /** The beginning of an escape. */
   #rest = '';
   #inString = false;
+  /** What a string is that begins now. */
+  #next: typeof STRING | typeof KEY = STRING;
+  /** Whether each open object or list is an object. */
+  readonly #objects: boolean[] = [];
+  #depth = 0;
 
   /** The place up to which the source is part of the text. */
   get readTo(): number {
@@ -50,13 +60,17 @@ export class JsonSource {
           this.#rest = source.slice(at);
           break;
         }
-        marks.push(markOf(base + at, STRING));
+        marks.push(markOf(base + at, this.#next));
         text += decodedEscape(source, at);
         at += length;
         continue;
       }
       const isQuote = unit === '"';
-      marks.push(markOf(base + at, isQuote ? STRUCTURE : this.#inString ? STRING : bareKind(unit)));
+      const kind = isQuote ? STRUCTURE : this.#inString ? this.#next : bareKind(unit);
+      marks.push(markOf(base + at, kind));
+      if (kind === STRUCTURE && !isQuote) {
+        this.#structure(unit);
+      }
       text += unit;
       at++;
       if (isQuote) {
@@ -66,12 +80,29 @@ export class JsonSource {
     return { text, marks };
   }
 
+  /** Notes where a string is a key. */
+  #structure(unit: string): void {
+    if (unit === '{' || unit === '[') {
+      this.#objects[Math.min(this.#depth, MAX_DEPTH)] = unit === '{' || this.#depth >= MAX_DEPTH;
+      this.#depth++;
+      this.#next = unit === '{' ? KEY : STRING;
+    } else if (unit === '}' || unit === ']') {
+      this.#depth = Math.max(0, this.#depth - 1);
+      this.#next = STRING;
+    } else if (unit === ',') {
+      const place = Math.min(this.#depth - 1, MAX_DEPTH);
+      this.#next = this.#objects[place] === true ? KEY : STRING;
+    } else if (unit === ':') {
+      this.#next = STRING;
+    }
+  }
+
   /** Returns what is left of a source that ends within an escape. */
   end(): SourceMarks {
     const base = this.readTo;
     const text = this.#rest;
     this.#rest = '';
-    return { text, marks: Array.from(text, (_, at) => markOf(base + at, STRING)) };
+    return { text, marks: Array.from(text, (_, at) => markOf(base + at, this.#next)) };
   }
 }
 

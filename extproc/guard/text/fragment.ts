@@ -19,8 +19,9 @@ export interface TextFragment {
   /**
    * `json`: the string contains JSON, such as arguments of a tool; only its strings and numbers are
    * text. `number`: the text is a number of the document, and becomes a string where it changes.
+   * `key`: the key of a member.
    */
-  readonly form: 'text' | 'json' | 'number';
+  readonly form: 'text' | 'json' | 'number' | 'key';
   /** The fragment is a whole text, which nothing continues. */
   readonly whole: boolean;
   /** The text repeats fragments before it, so what is found in it is not counted again. */

@@ -282,7 +282,7 @@ export class ResponseTexts implements JsonVisitor {
       return undefined;
     }
     const use = loneUse(object, key, this.#streamed);
-    return kind === 'number' ? { ...use, form: 'number' } : use;
+    return { ...use, form: kind };
   }
 
   #takeLoose(start: number, end: number, form: 'text' | 'number'): void {
