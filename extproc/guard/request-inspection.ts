@@ -54,6 +54,9 @@ export function* inspectJson(body: Uint8Array, guard: RequestGuard): Generator<n
       inspection.short(text);
     } else if (text !== undefined) {
       yield* inspection.long(text);
+    } else {
+      // To see that a string is encoded is fast.
+      bytes += texts.bytesAt(place) >> 3;
     }
     if (bytes >= WINDOW_BYTES) {
       yield bytes;

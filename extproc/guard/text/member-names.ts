@@ -28,17 +28,60 @@ export function isEncoded(bytes: Uint8Array, start: number, end: number): boolea
     return false;
   }
   for (let at = start; at < end; at++) {
-    if (BASE64[bytes[at]!] !== 1) {
+    if (BASE64[bytes[at]!] !== 1 && !isEscapedSlash(bytes, at)) {
       return false;
     }
   }
   return true;
 }
 
-/** Both alphabets, with padding; a slash may be escaped. */
+/** Shorter payloads cost nothing, and are looked at. */
+const LEAST_PAYLOAD_BYTES = 64;
+
+const LONGEST_PREFIX = 64;
+
+/** Has no room for a value of anybody. */
+const DATA_URL = /^data:(?:image|audio|video|application|text)\\?\/[a-z.+-]{1,32}\d{0,2};base64,/;
+
+/** Returns whether contents of a string are a data URL with nothing but base64 as its data. */
+export function isDataUrl(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < LEAST_PAYLOAD_BYTES + LONGEST_PREFIX || bytes[start] !== 0x64) {
+    return false;
+  }
+  const prefix = DATA_URL.exec(Buffer.from(bytes.subarray(start, start + LONGEST_PREFIX)).toString('latin1'));
+  if (prefix === null) {
+    return false;
+  }
+  let last = end;
+  while (bytes[last - 1] === 0x3d && end - last < 2) {
+    last--;
+  }
+  for (let at = start + prefix[0].length; at < last; at++) {
+    if (STANDARD_BASE64[bytes[at]!] !== 1 && !isEscapedSlash(bytes, at)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Other escapes could spell anything. */
+function isEscapedSlash(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === 0x5c && bytes[at + 1] === 0x2f;
+}
+
+/** Both alphabets, with padding. */
 const BASE64 = Uint8Array.from({ length: 256 }, (_, byte) =>
-  /[A-Za-z0-9+/=_\\-]/.test(String.fromCharCode(byte)) ? 1 : 0,
+  /[A-Za-z0-9+/=_-]/.test(String.fromCharCode(byte)) ? 1 : 0,
 );
+
+const STANDARD_BASE64 = Uint8Array.from({ length: 256 }, (_, byte) =>
+  /[A-Za-z0-9+/]/.test(String.fromCharCode(byte)) ? 1 : 0,
+);
+
+/** Whether a member of an object of the APIs holds the URL of an image. */
+export function isImageUrl(object: string, member: string): boolean {
+  return member === 'image_url' || (member === 'url' && object === 'image_url');
+}
 
 /** Members that hold signatures or encrypted reasoning. */
 export const sealedMembers: ReadonlySet<string> = new Set([

@@ -57,6 +57,41 @@ test('chat completions: roles, tools, their arguments and results, and fields th
   ]);
 });
 
+test('images in data URLs are no text, and whatever else a URL has is', () => {
+  const payload = 'AbCd+/09'.repeat(20);
+  const urlsOf = (url: string) =>
+    textsOf({
+      messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
+      input: [{ role: 'user', content: [{ type: 'input_image', image_url: url }] }],
+    });
+  for (const type of ['image/png', 'image/svg+xml', 'audio/mp3']) {
+    assert.deepEqual(urlsOf(`data:${type};base64,${payload}==`), []);
+  }
+  for (const url of [
+    `data:image/png;base64,${payload}.`,
+    `data:image/png;base64,${payload}===`,
+    `data:image/png;base64,a=${payload}`,
+    `data:image/png;base64,4111-1111-1111-1111${payload}`,
+    `data:image/4111-1111-1111-1111;base64,${payload}`,
+    `data:image/png;to=jane@example.com;base64,${payload}`,
+    `data:image/png,${payload}`,
+    'data:image/png;base64,4111111111111111',
+    `https://example.com/${payload}`,
+  ]) {
+    assert.deepEqual(urlsOf(url), [`user: ${url}`, `user: ${url}`]);
+  }
+  const [escaped] = [`{"messages":[{"content":[{"image_url":{"url":"data:image\\/png;base64,`];
+  for (const [data, count] of [
+    ['AbCd+\\/09'.repeat(20), 0],
+    [`jane\\u0040example${payload}`, 1],
+  ] as const) {
+    const texts = new RequestTexts();
+    assert.equal(texts.read(Buffer.from(`${escaped}${data}"}}]}]}`)).next().value, true);
+    const found = Array.from({ length: texts.count }, (_, place) => texts.textAt(place));
+    assert.equal(found.filter((text) => text !== undefined).length, count);
+  }
+});
+
 test('messages: blocks, the input of tools with members of any name, and signed reasoning', () => {
   const body = {
     model: 'claude-x',

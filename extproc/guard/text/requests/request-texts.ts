@@ -5,7 +5,7 @@
  */
 import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
 import { KeyTexts } from '../key-texts.ts';
-import { isEncoded, isTypeName } from '../member-names.ts';
+import { isDataUrl, isEncoded, isImageUrl, isTypeName } from '../member-names.ts';
 import type { StringSpelling } from '../string-units.ts';
 import { vocabulary } from './request-names.ts';
 import {
@@ -107,10 +107,18 @@ export class RequestTexts implements JsonVisitor {
     if (isNoText(object, key)) {
       return undefined;
     }
+    if (object?.hasSchema === true && isImageUrl(object.key, key)) {
+      return isDataUrl(this.#walker.bytes, text.start, text.end) ? undefined : text;
+    }
     if (isSealed(object, key)) {
       return isEncoded(this.#walker.bytes, text.start, text.end) ? undefined : this.anyTextAt(place, SEALED);
     }
     return text;
+  }
+
+  /** Returns the bytes of a text, or of what only looked like one. */
+  bytesAt(place: number): number {
+    return this.#spans[place * SPAN_WIDTH + 1]! - this.#spans[place * SPAN_WIDTH]!;
   }
 
   /** Returns a text by its place in a document without a schema. */

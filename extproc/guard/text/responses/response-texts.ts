@@ -4,6 +4,7 @@
  */
 import type { Splice } from '../../../json/splice.ts';
 import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
+import { isDataUrl, isImageUrl } from '../member-names.ts';
 import {
   endedChannel,
   isKnownObject,
@@ -274,8 +275,11 @@ export class ResponseTexts implements JsonVisitor {
     }
   }
 
-  #useOf({ object, key, kind }: FoundText): ResponseTextUse | undefined {
+  #useOf({ start, end, object, key, kind }: FoundText): ResponseTextUse | undefined {
     if (kind === 'string') {
+      if (object.isKnown && isImageUrl(object.key, key) && isDataUrl(this.#walker.bytes, start, end)) {
+        return undefined;
+      }
       return textUse(object, key, this.#streamed);
     }
     if (kind === 'number' && object.isKnown && TIMES.has(key)) {
