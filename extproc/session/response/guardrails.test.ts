@@ -262,3 +262,63 @@ describe('a service that looks at responses', () => {
     assert.deepEqual(new Set(asked), new Set(['Dear <Email-1>!']));
   });
 });
+
+describe('an event at the bound of the delay', () => {
+  const chunk = (index: number, delta: object, finish_reason: string | null = null) =>
+    `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', choices: [{ index, delta, finish_reason }], usage: null })}\n\n`;
+  /** All of one length, so that each arrives at its time. */
+  const padded = (events: readonly string[]) => {
+    const size = Math.max(...events.map(({ length }) => length));
+    return {
+      size,
+      answer: events.map((event) => event.replace('\n\n', `${' '.repeat(size - event.length)}\n\n`)).join(''),
+    };
+  };
+  const events = [
+    chunk(0, { content: 'To 4111 1111 ' }),
+    chunk(1, { content: 'One. ' }),
+    chunk(0, { content: '1111 1111 now. ' }),
+  ];
+  const contentOf = (received: readonly string[], index: number) =>
+    received
+      .filter((event) => event.startsWith('data: {'))
+      .flatMap((event) => JSON.parse(event.slice('data: '.length)).choices)
+      .map((choice) => (choice.index === index ? (choice.delta?.content ?? '') : ''))
+      .join('');
+
+  it('leaves without the beginning of a value, and the value does not pass', async () => {
+    for (const [bound, isAtBound] of [
+      [2001, false],
+      [2002, true],
+    ] as const) {
+      const { events: got } = await exchanged({
+        api: 'chat',
+        rules: [mask],
+        stream: true,
+        ...padded(events),
+        atMs: [1, bound, bound],
+      });
+      assert.equal(contentOf(got.slice(0, 1), 0), isAtBound ? 'To ' : 'To <CreditCard-1>');
+      assert.equal(contentOf(got, 0), 'To <CreditCard-1> now. ');
+      assert.equal(contentOf(got, 1), 'One. ');
+    }
+  });
+
+  it('waits for the services, which are asked about a part; without an answer, their rule decides', async () => {
+    for (const onFailure of ['Closed', 'Open'] as const) {
+      const asked: string[] = [];
+      const analyze: AnalyzeText = async (_detector, text) => {
+        if (asked.push(text) === 1) {
+          throw new DetectorError('timeout', 'slow');
+        }
+        return { action: 'allow', findings: [] };
+      };
+      const given = { api: 'chat', rules: [{ ...service, onFailure }], analyze, stream: true } as const;
+      const { text, record } = await exchanged({ ...given, ...padded(events), atMs: [1, 2002, 2002] });
+      assert.equal(asked[0], 'To 4111 1111 ');
+      assert.equal(text.includes('4111'), onFailure === 'Open', text);
+      assert.equal(text.includes('guardrail_unavailable'), onFailure === 'Closed', text);
+      assert.ok(onFailure === 'Closed' || record.guard?.failures.some(({ reason }) => reason === 'timeout'));
+    }
+  });
+});
