@@ -1,13 +1,14 @@
 /** `tallygate controller`: the control plane in a cluster. */
 import { hostname } from 'node:os';
+import { type OperatorMatch, operatorsText } from '../console/api/viewer.ts';
 import { readSharedStoreUrl } from '../contract/shared-store.ts';
-import { type Controller, startController } from '../controller/main.ts';
+import { type Controller, type ServedConsole, startController } from '../controller/main.ts';
 import type { SharedStoreOptions } from '../controller/shared-store.ts';
 import { parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { createLog } from '../runtime/log.ts';
 import { type OpenTelemetry, type OtlpMetrics, startOpenTelemetry } from '../runtime/open-telemetry.ts';
-import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { aborted, abortOnSignals, runSteps } from '../runtime/shutdown.ts';
 import { wrongDestination } from '../translate/link/destinations.ts';
 import { otlpMetrics, telemetryService } from './telemetry-settings.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
@@ -39,6 +40,10 @@ sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
                              from all namespaces; others get those of their own namespace only
                              (those of --proxy-namespaces)
   --listen HOST:PORT         address of the policy push for sidecars (0.0.0.0:9443)
+  --console HOST:PORT        address of the console of all gateways (none); put TLS before it
+  --console-policies A,B     NAMESPACE/NAME of the AIAccessPolicies that tell the console who a
+                             caller is; whoever can change one of them can see the rows of all
+                             tenants. TALLYGATE_CONSOLE_OPERATORS names the operators.
   --metrics ADDRESS          HOST:PORT or unix:PATH of /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
 `;
@@ -55,6 +60,8 @@ const options = {
   'quota-store-namespaces': { type: 'string' },
   'guardrail-secret-namespaces': { type: 'string' },
   listen: { type: 'string', default: '0.0.0.0:9443' },
+  console: { type: 'string' },
+  'console-policies': { type: 'string', default: '' },
   metrics: { type: 'string' },
 } as const;
 
@@ -86,6 +93,11 @@ export const controller: Verb = async ({ args, settings }) => {
     return wrongUse('controller', sharedStore, usage);
   }
 
+  const console = consoleOptions(parsed.values, settings.TALLYGATE_CONSOLE_OPERATORS);
+  if (typeof console === 'string') {
+    return wrongUse('controller', console, usage);
+  }
+
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'controller' } });
   const { signal } = abortOnSignals(() => process.exit(1));
   const service = await startController({
@@ -100,6 +112,7 @@ export const controller: Verb = async ({ args, settings }) => {
     exchange: { environment: process.env, proxy: settings.TALLYGATE_TOKEN_PROXY },
     sharedStore,
     listen,
+    console,
     log,
   });
   const telemetry = await startTelemetry(service, otlpMetrics(settings, telemetryService('tallygate-controller')));
@@ -114,13 +127,7 @@ export const controller: Verb = async ({ args, settings }) => {
     },
     metrics: () => telemetry.prometheusText(),
   });
-  await new Promise<void>((done) => {
-    if (signal.aborted) {
-      done();
-    } else {
-      signal.addEventListener('abort', () => done(), { once: true });
-    }
-  });
+  await aborted(signal);
   const clean = await runSteps(
     [
       { name: 'controller', deadlineMs: 10_000, run: service.close },
@@ -182,6 +189,25 @@ function sharedStoreOptions({
   return 'problem' in config
     ? `--quota-store ${config.problem}`
     : { config, secretName, namespaces: names(namespaces ?? proxyNamespaces) };
+}
+
+/** Returns a text if the options are wrong. */
+function consoleOptions(
+  flags: { readonly console?: string | undefined; readonly 'console-policies': string },
+  operators: readonly OperatorMatch[],
+): ServedConsole | string | undefined {
+  const accessPolicies = names(flags['console-policies']);
+  if (flags.console === undefined) {
+    return accessPolicies.length === 0 ? undefined : '--console-policies requires --console';
+  }
+  const address = parseAddress(flags.console);
+  if (address?.type !== 'tcp') {
+    return '--console must be HOST:PORT';
+  }
+  if (accessPolicies.length === 0 || !accessPolicies.every((name) => /^[^/]+\/[^/]+$/.test(name))) {
+    return '--console requires --console-policies with NAMESPACE/NAME of AIAccessPolicies';
+  }
+  return { address, podName: hostname(), accessPolicies, operators: operatorsText(operators) };
 }
 
 function names(list: string): readonly string[] {

@@ -1,5 +1,6 @@
 /** `tallygate usage`: sums of what requests used at a running gateway. */
 
+import { mergedUsage } from '../console/api/usage-merge.ts';
 import type { RecordedRequest } from '../extproc/quota/usage-records.ts';
 import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
 import { type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
@@ -7,7 +8,6 @@ import { usageOfSidecars } from './cluster-usage.ts';
 import { jsonLines, quotaSocket, request, streamed } from './quota-client.ts';
 import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { table } from './table.ts';
-import { mergedUsage } from './usage-merge.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usageText = `Usage: tallygate usage [OPTION]…

@@ -22,8 +22,11 @@ import { alertEvent, ClusterAlerts } from './budget-alerts.ts';
 import { BudgetBoard } from './budget-board.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
 import { ClusterTokens } from './cloud-tokens.ts';
+import { ClusterConsole, type ClusterConsoleOptions } from './console.ts';
+import { type ConsoleServer, startConsoleServer } from './console-server.ts';
 import { HealthBoard } from './health-board.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
+import { labelLeader } from './leader-label.ts';
 import { newHistory } from './observe/contents.ts';
 import { lossOf } from './observe/store-loss.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
@@ -48,7 +51,15 @@ export interface ControllerOptions {
   /** Undefined: each sidecar counts for itself. */
   readonly sharedStore: SharedStoreOptions | undefined;
   readonly listen: Extract<Address, { readonly type: 'tcp' }>;
+  /** Undefined: no console. */
+  readonly console: ServedConsole | undefined;
   readonly log: Log;
+}
+
+export interface ServedConsole extends ClusterConsoleOptions {
+  readonly address: Extract<Address, { readonly type: 'tcp' }>;
+  /** The pod of this replica, which gets a label while it leads. */
+  readonly podName: string;
 }
 
 export interface Controller {
@@ -78,6 +89,7 @@ const SETTLE_MS = 15_000;
 const BUDGETS_MS = 30_000;
 /** Between two looks at what the sidecars report about backends. */
 const HEALTH_MS = 2_000;
+const LABEL_RETRY_MS = 10_000;
 const CERTIFICATE_CHECK_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
@@ -100,6 +112,7 @@ class ClusterController implements Controller {
   #boards: { readonly budgets: BudgetBoard; readonly health: HealthBoard } | undefined;
   #boardTimers: readonly NodeJS.Timeout[] = [];
   #push: PushServer | undefined;
+  #console: ConsoleServer | undefined;
   #reconciler: Reconciler | undefined;
   #loop: ReconcileLoop | undefined;
   #election: LeaderElection | undefined;
@@ -185,6 +198,7 @@ class ClusterController implements Controller {
     const { namespace, identity, proxyNamespaces, reach, identityNamespaces, log } = this.#options;
     const push = await this.#startPush();
     this.#push = push;
+    this.#console = await this.#startConsole(push);
     const boards = {
       budgets: new BudgetBoard(push, this.#history),
       health: new HealthBoard(push, this.#history),
@@ -239,6 +253,7 @@ class ClusterController implements Controller {
     this.#boardTimers.forEach(clearInterval);
     await this.#loop?.close();
     await this.#election?.close();
+    await this.#console?.close();
     await this.#push?.close();
     this.#sources.close();
     this.#sharedStore.close();
@@ -266,11 +281,36 @@ class ClusterController implements Controller {
     return push;
   }
 
+  async #startConsole(push: PushServer): Promise<ConsoleServer | undefined> {
+    const { console: served, log } = this.#options;
+    if (served === undefined) {
+      return undefined;
+    }
+    const console = new ClusterConsole(served, () => (this.leading ? push : undefined));
+    return await startConsoleServer(served.address, console, log);
+  }
+
+  async #labelPod(term: AbortSignal): Promise<void> {
+    const { console: served, namespace, log } = this.#options;
+    if (served === undefined || term.aborted) {
+      return;
+    }
+    try {
+      await labelLeader(this.#client, { namespace, podName: served.podName }, term);
+    } catch (error) {
+      if (!term.aborted) {
+        log.warn({ err: error }, 'label of the leader not written, so the Service of the console may not find it');
+        setTimeout(() => void this.#labelPod(term), LABEL_RETRY_MS).unref();
+      }
+    }
+  }
+
   #lead(push: PushServer, epoch: number, term: AbortSignal): void {
     this.#term = term;
     this.#settledAtMs = Date.now() + SETTLE_MS;
     setTimeout(() => this.#ask(), SETTLE_MS).unref();
     push.setLeader(epoch);
+    void this.#labelPod(term);
     term.addEventListener(
       'abort',
       () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newExchange } from '../cloud/exchange.ts';
 import { TokenRenewer } from '../cloud/token-renewer.ts';
+import { ConsoleApi } from '../console/api/api.ts';
 import { consoleHandler } from '../console/api/server.ts';
 import { socketSource } from '../console/api/socket-source.ts';
 import type { OperatorMatch } from '../console/api/viewer.ts';
@@ -308,7 +309,8 @@ function consolePages({ consoleOperators, log }: RunOptions, quotaSocket: string
     return undefined;
   }
   const onError = (error: unknown) => log.warn({ err: error }, 'console cannot answer');
-  return consoleHandler({ source: socketSource(quotaSocket), operators: consoleOperators, onError });
+  const api = new ConsoleApi({ source: socketSource(quotaSocket), operators: consoleOperators, onError });
+  return consoleHandler({ answer: (request) => api.answer(request), onError });
 }
 
 /**

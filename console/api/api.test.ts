@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { ConsoleApi } from './api.ts';
 import { consoleHandler } from './server.ts';
 import type { ConsoleSource, Identification } from './source.ts';
 import { isVisible, isVisibleBudget, parseOperators, type Viewer } from './viewer.ts';
@@ -44,7 +45,9 @@ const source: ConsoleSource = {
 let server: Server;
 before(async () => {
   const operators = parseOperators('tenant=ops&group=platform') ?? [];
-  const handle = consoleHandler({ source, operators, onError: () => {} });
+  const onError = () => {};
+  const api = new ConsoleApi({ source, operators, onError });
+  const handle = consoleHandler({ answer: (asked) => api.answer(asked), onError });
   server = createServer((incoming, response) => {
     if (!handle(incoming, response)) {
       response.writeHead(418).end();

@@ -1,6 +1,6 @@
 /** Serves a console over HTTP: the page and its API, below `/console/`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ConsoleApi, type ConsoleApiOptions, type ConsoleRequest } from './api.ts';
+import type { ConsoleAnswer, ConsoleRequest } from './api.ts';
 import { type PageFiles, pageFiles } from './page-files.ts';
 import { isLocalRequest } from './same-origin.ts';
 
@@ -17,11 +17,16 @@ const headers = {
   'x-content-type-options': 'nosniff',
 } as const;
 
+export interface ConsoleHandlerOptions {
+  /** Answers requests below `/console/api/`. */
+  readonly answer: (request: ConsoleRequest) => Promise<ConsoleAnswer>;
+  readonly onError: (error: unknown) => void;
+}
+
 /** Returns a function that answers requests of a console, and returns false for all others. */
 export function consoleHandler(
-  options: ConsoleApiOptions,
+  options: ConsoleHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const api = new ConsoleApi(options);
   let files: Promise<PageFiles> | undefined;
   const loaded = () => {
     files ??= pageFiles();
@@ -37,7 +42,7 @@ export function consoleHandler(
       return false;
     }
     const answered = path.startsWith(API)
-      ? answerApi(api, request, response, path.slice(API.length), new URLSearchParams(query))
+      ? answerApi(options.answer, request, response, path.slice(API.length), new URLSearchParams(query))
       : answerFile(loaded(), request, response, path.slice('/console/'.length));
     answered.catch((error: unknown) => {
       options.onError(error);
@@ -48,7 +53,7 @@ export function consoleHandler(
 }
 
 async function answerApi(
-  api: ConsoleApi,
+  answer: ConsoleHandlerOptions['answer'],
   incoming: IncomingMessage,
   response: ServerResponse,
   path: string,
@@ -70,7 +75,7 @@ async function answerApi(
   const tooLong = Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES;
   const { status, body } = tooLong
     ? { status: 413, body: { error: { message: 'Requests of the console have no body.' } } }
-    : await api.answer(request);
+    : await answer(request);
   incoming.resume();
   response.writeHead(status, {
     ...headers,

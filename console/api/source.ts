@@ -28,6 +28,8 @@ export interface ConsoleSource {
 export interface Bounded<Row> {
   readonly rows: readonly Row[];
   readonly total: number;
+  /** On a cluster: gateways whose rows are missing. */
+  readonly unanswered?: number;
 }
 
 /** The headers of a request that may carry an API key or a token. */

@@ -88,3 +88,8 @@ export function parseOperators(text: string): readonly OperatorMatch[] | undefin
   }
   return operators;
 }
+
+/** Returns the text that `parseOperators` reads. */
+export function operatorsText(operators: readonly OperatorMatch[]): string {
+  return operators.map((each) => new URLSearchParams({ ...each }).toString()).join(',');
+}

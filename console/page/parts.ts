@@ -16,7 +16,9 @@ export function DataTable<Row>(props: {
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string;
 }): ComponentChildren {
-  const { caption, columns, rows, keyOf } = props;
+  const { caption, rows, keyOf } = props;
+  const isOfCluster = rows.some((row) => gatewayOf(row) !== '');
+  const columns = isOfCluster ? [{ head: 'gateway', cell: gatewayOf }, ...props.columns] : props.columns;
   const kind = ({ isNumber }: Column<Row>) => (isNumber ? 'number' : undefined);
   return h(
     'div',
@@ -41,13 +43,20 @@ export function DataTable<Row>(props: {
         rows.map((row) =>
           h(
             'tr',
-            { key: keyOf(row) },
+            { key: `${gatewayOf(row)} ${keyOf(row)}` },
             columns.map((each) => h('td', { class: kind(each) }, each.cell(row))),
           ),
         ),
       ),
     ),
   );
+}
+
+/** Returns the pod of the gateway where a row of a cluster comes from. */
+function gatewayOf(row: unknown): string {
+  return typeof row === 'object' && row !== null && 'gateway' in row && typeof row.gateway === 'string'
+    ? row.gateway
+    : '';
 }
 
 /** A section with its rows, or why it has none. */
@@ -72,6 +81,8 @@ export function Section<Row>(props: {
       : answer.rows.length === 0
         ? h('p', { class: 'empty' }, empty)
         : children(answer.rows),
+    answer?.unanswered !== undefined &&
+      h('p', { class: 'problem' }, `Without ${shownNumber(answer.unanswered)} gateways that did not answer.`),
     answer !== undefined &&
       answer.total > answer.rows.length &&
       h('p', { class: 'quiet' }, `The first ${shownNumber(answer.rows.length)} of ${shownNumber(answer.total)}.`),

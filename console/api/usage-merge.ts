@@ -1,6 +1,6 @@
 /** Adds the sums of usage of several gateways. */
-import { decimalText, nanoUnits } from '../contract/money.ts';
-import type { UsageSums } from '../extproc/quota/usage-report.ts';
+import { decimalText, nanoUnits } from '../../contract/money.ts';
+import type { UsageSums } from '../../extproc/quota/usage-report.ts';
 
 /** Returns one row for each group, most tokens first. */
 export function mergedUsage(reports: readonly (readonly UsageSums[])[]): readonly UsageSums[] {
