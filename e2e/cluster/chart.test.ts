@@ -215,6 +215,8 @@ describe('refusals', () => {
     ['sidecar.usage.days=-1', /usage[./]days/],
     ['sidecar.usage.export[0]=http://collector', /usage[./]export/],
     ['sidecar.usage.days=0,sidecar.usage.export[0]=otlp+http://collector', /export needs single requests/],
+    ['console.enabled=true', /console[./]accessPolicies/],
+    ['console.accessPolicies[0]=policy', /accessPolicies/],
     ['quotaStore.type=Redis', /quotaStore[./]type/],
     ['quotaStore.type=External', /External needs quotaStore\.external\.addresses/],
     ['quotaStore.external.addresses[0]=store', /addresses/],
