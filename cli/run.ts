@@ -132,6 +132,7 @@ const PARENT_POLL_MS = 250;
 /**
  * Ends this process with npm. npm and npx run a command in a shell and send SIGTERM only to that
  * shell, so Envoy and extproc would keep running. Elsewhere (nohup, systemd), the process may
+ * outlive its parent.
  */
 function endWithNpm(abort: (reason: string) => void): void {
   const parent = process.ppid;

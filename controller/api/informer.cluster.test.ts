@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeClient } from './client.ts';
+import { ApiError, KubeClient } from './client.ts';
 import { type Informer, startInformer } from './informer.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
@@ -87,6 +87,17 @@ test('many short outages lose no change', async () => {
   await until('the last is seen', () => items().get(key('often')) === '10' && items().get(key('while-away')) === '10');
 });
 
+/** Until its cache of a kind is ready, the server reads the history, which may be whole. */
+async function isExpired(resource: Resource, version: string): Promise<boolean> {
+  const path = `${resourcePath(resource, place.namespace)}?watch=1&timeoutSeconds=1&resourceVersion=${version}`;
+  try {
+    const event = (await place.client.call(path)) as { readonly type?: string } | undefined;
+    return event?.type === 'ERROR';
+  } catch (error) {
+    return error instanceof ApiError && error.code === 410;
+  }
+}
+
 test('an expired resource version starts a new list', async () => {
   // A recent kind: for older ones, the server may still have the whole history.
   const routes: Resource = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', plural: 'httproutes' };
@@ -94,6 +105,7 @@ test('an expired resource version starts a new list', async () => {
   const made = (name: string) =>
     place.client.apply(routes, { ...typeOf(routes), metadata: { name, namespace }, spec: {} });
   const before = await made('before');
+  await until('the server refuses the version', () => isExpired(routes, '1'));
   const { items } = await synced(follow(routes));
   way.cut();
   await Promise.all([place.client.remove(routes, before), made('after')]);
