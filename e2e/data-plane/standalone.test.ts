@@ -121,6 +121,26 @@ describe('edits', () => {
     await waitFor('the better model', serves(world, 'better'));
   });
 
+  it('are judged by tallygate doctor, which finds nothing wrong with the running gateway', async () => {
+    const { gateway } = world;
+    const args = ['cli/main.ts', 'doctor', path.join(gateway.folder, 'resources.yaml'), '--json'];
+    const environment = {
+      PATH: process.env['PATH'],
+      XDG_STATE_HOME: path.join(gateway.folder, 'state'),
+      TALLYGATE_METRICS_ADDRESS: new URL(gateway.metricsUrl).host,
+    };
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: repository, env: environment });
+    const results = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { readonly check: string; readonly state: string; readonly text: string });
+    const state = (check: string) => results.find((one) => one.check === check)?.state;
+    for (const check of ['gateway', 'ports', 'quota socket', 'policy', 'journal', 'usage', 'backends']) {
+      assert.equal(state(check), 'ok', stdout);
+    }
+    assert.match(stdout, new RegExp(`the gateway listens at port ${gateway.port}`));
+  });
+
   it('that name a used port do not apply in part, and apply when the port is free', async () => {
     const { gateway, provider } = world;
     const squatter = net.createServer().listen(0, '127.0.0.1');
