@@ -24,7 +24,7 @@ test('help exits with 0, and wrong usage exits with 2 and the usage', () => {
   assert.equal(help.status, 0);
   assert.match(
     help.stdout,
-    /run .*\n.*check .*\n.*quota .*\n.*usage .*\n.*explain .*\n.*top .*\n.*tail .*\n.*simulate .*\n.*convert .*\n.*prices .*\n.*key .*\n.*login .*\n.*token .*\n.*logout .*\n.*extproc .*\n(.*\n)*.*version /,
+    /run .*\n.*check .*\n.*doctor .*\n.*quota .*\n.*usage .*\n.*explain .*\n.*top .*\n.*tail .*\n.*simulate .*\n.*convert .*\n.*prices .*\n.*key .*\n.*login .*\n.*token .*\n.*logout .*\n.*extproc .*\n(.*\n)*.*version /,
   );
   assert.match(tallygate(['run', '--help']).stdout, /^Usage: tallygate run /);
   assert.match(tallygate(['version']).stdout, /^tallygate \d+\.\d+\.\d+ /);

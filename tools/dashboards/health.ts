@@ -157,7 +157,7 @@ const trouble: readonly PanelDescription[] = [
     description:
       '`reset`: by Envoy, often because the client left. `exception` is a bug. Alert: TallygateExtProcException.',
     unit: 'ops',
-    width: 6,
+    width: 8,
     queries: [
       {
         expr: `sum by (tallygate_reason) (rate(${of('tallygate_ext_proc_streams_broken_total')}${SECONDS}))`,
@@ -170,7 +170,7 @@ const trouble: readonly PanelDescription[] = [
     title: 'Connections of Envoy',
     description: 'Opened, and closed after a protocol error.',
     unit: 'ops',
-    width: 6,
+    width: 8,
     queries: [
       { expr: `sum(rate(${of('tallygate_ext_proc_connections_total')}${SECONDS}))`, legend: 'opened' },
       { expr: `sum(rate(${of('tallygate_ext_proc_connection_errors_total')}${SECONDS}))`, legend: 'failed' },
@@ -181,7 +181,7 @@ const trouble: readonly PanelDescription[] = [
     title: 'Failing exports of usage',
     description: 'Targets that do not accept usage. Alert: TallygateUsageExportFailing.',
     unit: 'none',
-    width: 6,
+    width: 8,
     bad: { red: 1 },
     queries: [{ expr: of('tallygate_usage_exports_failing'), legend: REPLICA }],
   },
@@ -191,11 +191,25 @@ const trouble: readonly PanelDescription[] = [
     description:
       'Those that the collector accepted, and those that were dropped; absent without traces. Alert: TallygateSpansDropped.',
     unit: 'ops',
-    width: 6,
+    width: 12,
     queries: ['exported', 'dropped'].map((end) => ({
       expr: `sum(rate(${of(`tallygate_spans_${end}_total`)}${SECONDS}))`,
       legend: end,
     })),
+  },
+  {
+    type: 'lines',
+    title: 'Content of prompts and answers',
+    description: 'What content policies keep: records that destinations accepted, and what was dropped, by reason.',
+    unit: 'ops',
+    width: 12,
+    queries: [
+      { expr: `sum(rate(${of('tallygate_content_exported_total')}${SECONDS}))`, legend: 'exported' },
+      {
+        expr: `sum by (tallygate_reason) (rate(${of('tallygate_content_dropped_total')}${SECONDS}))`,
+        legend: 'dropped: {{tallygate_reason}}',
+      },
+    ],
   },
 ];
 

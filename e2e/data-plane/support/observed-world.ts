@@ -104,6 +104,13 @@ async function documents(port: number, oddPort: number): Promise<readonly Docume
       },
     },
     {
+      // There is no such destination, so content is dropped.
+      apiVersion: api,
+      kind: 'AIContentPolicy',
+      metadata: { name: 'reviews', namespace: 'default' },
+      spec: { ...ofGateway, content: ['Prompt'], destinations: ['OTLPLogs'] },
+    },
+    {
       apiVersion: api,
       kind: 'AIGuardrailPolicy',
       metadata: { name: 'company', namespace: 'default' },
