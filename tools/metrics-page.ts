@@ -57,6 +57,7 @@ const labelRows = [
     '`tallygate_quota_key`',
     'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
   ),
+  row('`tallygate_quota_mode`', '`enforce`, `shadow`: the mode of the quota'),
   row('`tallygate_outcome`', '`answered`, `failed`'),
   row('`tallygate_currency`', 'The currency of the prices (ISO 4217)'),
   row('`network_io_direction`', '`receive` (from Envoy), `transmit` (to Envoy)'),

@@ -21,6 +21,7 @@ export const attribute = {
   reason: 'tallygate.reason',
   quota: 'tallygate.quota',
   quotaKey: 'tallygate.quota.key',
+  quotaMode: 'tallygate.quota.mode',
   threshold: 'tallygate.quota.threshold',
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',

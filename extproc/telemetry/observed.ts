@@ -192,9 +192,17 @@ function oncePerTurn<T>(read: () => T): () => T {
 }
 
 function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
-  const joined = bucket.values.join(',');
+  const { quota, values } = bucket;
+  const joined = values.join(',');
   const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
-  return { attributes: { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key }, value };
+  return {
+    attributes: {
+      [attribute.quota]: quota.id,
+      [attribute.quotaKey]: key,
+      [attribute.quotaMode]: quota.mode === 'Shadow' ? 'shadow' : 'enforce',
+    },
+    value,
+  };
 }
 
 function plainCell(value: number): SumCell {

@@ -201,7 +201,7 @@ test('names that only clients or providers know are no labels, and the number of
 
 test('gauges show the buckets with the least left, read once per scrape', () => {
   const { recorder, sums } = recorderOf([]);
-  const other = { ...bucket, values: ['blue', 'small'] };
+  const other = { ...bucket, quota: { ...bucket.quota, mode: 'Shadow' as const }, values: ['blue', 'small'] };
   let asked = 0;
   const hour = { isShared: false, startMs: 0, endMs: 3_600_000 };
   recorder.observe({
@@ -259,14 +259,22 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
   });
   assert.equal(sums('tallygate.quota.keys.limit')[0]?.value, 10);
   assert.deepEqual(sums('tallygate.quota.spent')[0], {
-    attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'red,small' },
+    attributes: {
+      'tallygate.quota': 'default/teams/hour',
+      'tallygate.quota.key': 'red,small',
+      'tallygate.quota.mode': 'enforce',
+    },
     value: 1100,
   });
   assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
   // 800 in 30 minutes of an hour: 1000 after 37.5 minutes.
   assert.deepEqual(sums('tallygate.quota.exhausted_at'), [
     {
-      attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'blue,small' },
+      attributes: {
+        'tallygate.quota': 'default/teams/hour',
+        'tallygate.quota.key': 'blue,small',
+        'tallygate.quota.mode': 'shadow',
+      },
       value: 2250,
     },
   ]);

@@ -2,9 +2,13 @@ import type { DashboardDescription } from './description.ts';
 import { filters, increase, rate } from './queries.ts';
 
 const OF_QUOTA = 'tallygate_quota=~"$quota"';
+/** Budgets in `Shadow` mode stop nobody, so no number that asks for action counts them. */
+const ENFORCED = `${OF_QUOTA}, tallygate_quota_mode!="shadow"`;
 const BY_KEY = 'tallygate_quota, tallygate_quota_key';
-const bucket = (metric: string) => `max by (${BY_KEY}) (${metric}{${OF_QUOTA}})`;
-const SPENT_SHARE = `max by (${BY_KEY}) (tallygate_quota_spent{${OF_QUOTA}} / (tallygate_quota_limit{${OF_QUOTA}} > 0))`;
+const BY_BUDGET = `${BY_KEY}, tallygate_quota_mode`;
+const bucket = (metric: string, { by = BY_KEY, labels = OF_QUOTA } = {}) => `max by (${by}) (${metric}{${labels}})`;
+const spentShare = ({ by = BY_KEY, labels = OF_QUOTA } = {}) =>
+  `max by (${by}) (tallygate_quota_spent{${labels}} / (tallygate_quota_limit{${labels}} > 0))`;
 
 export const budgets: DashboardDescription = {
   name: 'budgets',
@@ -20,21 +24,22 @@ export const budgets: DashboardDescription = {
         {
           type: 'stat',
           title: 'Nearly spent',
-          description: 'Budgets of which at least 90% is spent now. Alert: TallygateBudgetNearlySpent.',
+          description:
+            'Budgets of which at least 90% is spent now, without those in Shadow mode. Alert: TallygateBudgetNearlySpent.',
           unit: 'none',
           width: 4,
           bad: { orange: 1 },
-          queries: [{ expr: `count(${SPENT_SHARE} >= 0.9) or vector(0)` }],
+          queries: [{ expr: `count(${spentShare({ labels: ENFORCED })} >= 0.9) or vector(0)` }],
         },
         {
           type: 'stat',
           title: 'Will not last',
           description:
-            'Budgets that are spent before their window ends, at its average rate so far. Alert: TallygateBudgetBurn.',
+            'Budgets that are spent before their window ends, at its average rate so far, without those in Shadow mode. Alert: TallygateBudgetBurn.',
           unit: 'none',
           width: 4,
           bad: { orange: 1 },
-          queries: [{ expr: `count(${bucket('tallygate_quota_exhausted_at')}) or vector(0)` }],
+          queries: [{ expr: `count(${bucket('tallygate_quota_exhausted_at', { labels: ENFORCED })}) or vector(0)` }],
         },
         {
           type: 'stat',
@@ -83,7 +88,7 @@ export const budgets: DashboardDescription = {
           width: 10,
           bad: { orange: 0.8, red: 0.9 },
           queries: [
-            { expr: `sort_desc(topk(20, ${SPENT_SHARE}))`, legend: '{{tallygate_quota}} {{tallygate_quota_key}}' },
+            { expr: `sort_desc(topk(20, ${spentShare()}))`, legend: '{{tallygate_quota}} {{tallygate_quota_key}}' },
           ],
         },
         {
@@ -95,6 +100,7 @@ export const budgets: DashboardDescription = {
           columns: [
             { of: 'tallygate_quota', title: 'Quota' },
             { of: 'tallygate_quota_key', title: 'Key' },
+            { of: 'tallygate_quota_mode', title: 'Mode' },
             { of: 0, title: 'Spent', unit: 'short' },
             { of: 1, title: 'Held', unit: 'short' },
             { of: 2, title: 'Limit', unit: 'short' },
@@ -102,11 +108,9 @@ export const budgets: DashboardDescription = {
             { of: 4, title: 'Ends', unit: 'dateTimeFromNow' },
           ],
           queries: [
-            { expr: bucket('tallygate_quota_spent') },
-            { expr: bucket('tallygate_quota_held') },
-            { expr: bucket('tallygate_quota_limit') },
-            { expr: SPENT_SHARE },
-            { expr: `min by (${BY_KEY}) (tallygate_quota_exhausted_at{${OF_QUOTA}}) * 1000` },
+            ...['spent', 'held', 'limit'].map((of) => ({ expr: bucket(`tallygate_quota_${of}`, { by: BY_BUDGET }) })),
+            { expr: spentShare({ by: BY_BUDGET }) },
+            { expr: `min by (${BY_BUDGET}) (tallygate_quota_exhausted_at{${OF_QUOTA}}) * 1000` },
           ],
         },
         {
@@ -116,7 +120,7 @@ export const budgets: DashboardDescription = {
           unit: 'percentunit',
           width: 12,
           bad: { red: 1 },
-          queries: [{ expr: `topk(10, ${SPENT_SHARE})`, legend: '{{tallygate_quota}} {{tallygate_quota_key}}' }],
+          queries: [{ expr: `topk(10, ${spentShare()})`, legend: '{{tallygate_quota}} {{tallygate_quota_key}}' }],
         },
         {
           type: 'lines',
@@ -246,12 +250,12 @@ export const budgets: DashboardDescription = {
         {
           type: 'ranking',
           title: 'Budgets past their limit',
-          description: 'Spent past the limit now, in tokens, requests or a currency.',
+          description: 'Spent past the limit now, in tokens, requests or a currency, without budgets in Shadow mode.',
           unit: 'short',
           width: 8,
           queries: [
             {
-              expr: `sort_desc(topk(20, ${bucket('tallygate_quota_overdraft')}))`,
+              expr: `sort_desc(topk(20, ${bucket('tallygate_quota_overdraft', { labels: ENFORCED })}))`,
               legend: '{{tallygate_quota}} {{tallygate_quota_key}}',
             },
           ],
