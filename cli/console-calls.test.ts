@@ -4,12 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { socketSource } from '../console/api/socket-source.ts';
+import type { Bounded, RefusedRequest } from '../console/api/source.ts';
 import type { Viewer } from '../console/api/viewer.ts';
 import type { Caller } from '../extproc/caller.ts';
 import { failure } from '../extproc/errors.ts';
 import { bucketRef } from '../extproc/quota/keys.ts';
 import { openQuotaStore } from '../extproc/quota/open.ts';
 import { charge, demand, granted, quota, reserve, settle } from '../extproc/quota/testing.ts';
+import type { UsageArchive } from '../extproc/quota/usage-archive.ts';
+import type { UsageQuery } from '../extproc/quota/usage-report.ts';
+import type { UsageSet } from '../extproc/quota/usage-share.ts';
 import type { RequestRecord } from '../extproc/record.ts';
 import type { LiveRequest } from '../extproc/session/drive.ts';
 import { outcomeOfStream } from '../extproc/telemetry/testing.ts';
@@ -228,4 +232,40 @@ test('callers learn nothing of the configuration where errors are plain', async 
   assert.doesNotMatch(text, /default\/|may not use this model/);
   assert.match(text, /The caller is not allowed to use this model/);
   assert.match(JSON.stringify(await plain.budgets(operator)), /"quota":"default/);
+});
+
+test('the rows of the shared store are those that the viewer may see', async () => {
+  const asked: unknown[] = [];
+  const row = (tenant: string) => ({ time: '2026-11-28T10:00:00.000Z', requestId: 'r', decision: 'admitted', tenant });
+  const usage = {
+    isShared: true,
+    async report({ only }: UsageQuery, of?: UsageSet) {
+      asked.push([of, only]);
+      return [];
+    },
+    async explain(_id: string, of?: UsageSet) {
+      return of === 'shared' ? [row('red'), row('blue')] : [row('red')];
+    },
+  } as Partial<UsageArchive> as UsageArchive;
+  const service = {
+    store: opened.store,
+    usage,
+    health: { backends: new Set<string>(), resting: () => [] },
+    requests: () => [],
+    identify: async () => ({ caller: undefined }),
+  };
+  const calls = new ConsoleCalls({ service, refused, plainErrors: false, log });
+  const answer = (call: string, of: string) => {
+    const query = new URLSearchParams({ operator: 'false', tenant: 'red', id: 'no-red', of });
+    return calls.answer(`GET /console/${call}`, query, {});
+  };
+  assert.deepEqual(await answer('usage', 'unshared'), { rows: [], total: 0, sharesStore: true });
+  assert.deepEqual(await answer('usage', 'shared'), { rows: [], total: 0 });
+  assert.deepEqual(asked, [
+    ['unshared', { tenant: 'red' }],
+    ['shared', { tenant: 'red' }],
+  ]);
+  const own = (await answer('requests', 'local')) as Bounded<RefusedRequest>;
+  assert.deepEqual([own.rows.map(({ requestId }) => requestId), own.sharesStore], [['no-red', 'r'], true]);
+  assert.deepEqual(await answer('requests', 'shared'), { rows: [row('red')], total: 1 });
 });

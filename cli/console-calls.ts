@@ -15,6 +15,7 @@ import { budgets } from '../extproc/quota/operator.ts';
 import type { UsageArchive } from '../extproc/quota/usage-archive.ts';
 import { OTHER } from '../extproc/quota/usage-hours.ts';
 import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
+import { type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
 import type { Log } from '../runtime/log.ts';
 import { LiveRequests } from './live-requests.ts';
 import { ownerOf, type RefusedRequests } from './refused-requests.ts';
@@ -63,7 +64,7 @@ export class ConsoleCalls {
       case 'GET /console/refusals':
         return refused.list(viewer, plain);
       case 'GET /console/requests':
-        return await this.#requests(query.get('id') ?? '', viewer, plain);
+        return await this.#requests(query, viewer, plain);
       case 'GET /console/backends':
         return plain ? { rows: [], total: 0 } : await backendsOf(service, viewer);
       case 'POST /console/stop':
@@ -73,11 +74,14 @@ export class ConsoleCalls {
     }
   }
 
-  async #requests(requestId: string, viewer: Viewer, plain: boolean): Promise<Bounded<RefusedRequest>> {
+  async #requests(query: URLSearchParams, viewer: Viewer, plain: boolean): Promise<Bounded<RefusedRequest>> {
+    const requestId = query.get('id') ?? '';
+    const of = setOf(query);
     const { service, refused } = this.#gateway;
-    const all = [...refused.find(requestId), ...((await service.usage?.explain(requestId)) ?? [])];
+    const refusals = of === 'shared' ? [] : refused.find(requestId);
+    const all = [...refusals, ...((await service.usage?.explain(requestId, of)) ?? [])];
     const rows = all.filter((row) => isVisible(row, viewer)).slice(0, MAX_REQUESTS);
-    return { rows: plain ? rows.map(plainRequest) : rows, total: rows.length };
+    return { rows: plain ? rows.map(plainRequest) : rows, total: rows.length, ...storeOf(service.usage, of) };
   }
 
   #stop(id: string, by: string): string {
@@ -133,8 +137,18 @@ async function usageOf(
     .filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name))
     .filter((name) => !plain || !configuredGroups.includes(name));
   const times = { sinceMs: Number(query.get('since')), untilMs: Number(query.get('until')) };
-  const rows = await usage.report({ by, ...times, only });
-  return { rows: rows.slice(0, MAX_USAGE_ROWS), total: rows.length };
+  const of = setOf(query);
+  const rows = await usage.report({ by, ...times, only }, of);
+  return { rows: rows.slice(0, MAX_USAGE_ROWS), total: rows.length, ...storeOf(usage, of) };
+}
+
+function setOf(query: URLSearchParams): UsageSet | undefined {
+  return usageSets.find((set) => set === query.get('of'));
+}
+
+/** Tells whoever asks for the rows of this gateway where the others are. */
+function storeOf(usage: UsageArchive | undefined, of: UsageSet | undefined): { readonly sharesStore?: true } {
+  return usage?.isShared && of !== undefined && of !== 'shared' ? { sharesStore: true } : {};
 }
 
 /**

@@ -29,6 +29,7 @@ export function consoleReplies(
     const api = new ConsoleApi({
       source: { ...source, identify: (credential) => source.identify(credential, accessPolicies) },
       operators: parseOperators(operators) ?? [],
+      readsStore: true,
       onError: (error) => log.error({ err: error }, 'console call failed'),
     });
     const { status, body } = await api.answer({

@@ -9,7 +9,7 @@ import { type ConnectedSidecar, nothingReported } from './push/sidecar.ts';
 
 interface FakeGateway {
   readonly name: string;
-  readonly reply?: ConsoleReplyBody;
+  readonly reply?: ConsoleReplyBody | ((question: ConsoleContent) => ConsoleReplyBody | undefined);
   readonly trusted?: boolean;
   readonly answersConsole?: boolean;
 }
@@ -25,7 +25,8 @@ function newRig(gateways: readonly FakeGateway[], leads = true) {
     async askConsole(podUid: string, question: ConsoleContent) {
       const { podName } = sidecars.find(({ pod }) => pod.podUid === podUid)!.pod;
       asked.push([podName, question]);
-      return gateways.find(({ name }) => name === podName)!.reply;
+      const { reply } = gateways.find(({ name }) => name === podName)!;
+      return typeof reply === 'function' ? reply(question) : reply;
     },
   };
   const options = { accessPolicies: ['infra/console'], operators: 'group=platform' };
@@ -108,10 +109,112 @@ test('a caller whom no gateway lets in learns why', async () => {
   assert.equal((await newRig([]).console.answer(request('streams'))).status, 503);
 });
 
-test('usage is the sum of the gateways, and a backend rests where one leaves it out', async () => {
+const row = (tenant: string, requests: number, cost = '0') => {
   const sums = { cachedInputTokens: 0, cacheWriteInputTokens: 0, reasoningOutputTokens: 0, outputTokens: 1 };
-  const row = (tenant: string, requests: number, cost: string) =>
-    ({ group: { tenant }, requests, inputTokens: requests, ...sums, cost: { USD: cost } }) as const;
+  return { group: { tenant }, requests, inputTokens: requests, ...sums, cost: { USD: cost } } as const;
+};
+
+/** A gateway with a shared store; undefined: the store does not answer. */
+const sharing =
+  (unshared: readonly object[], shared: readonly object[] | undefined) =>
+  ({ query }: ConsoleContent): ConsoleReplyBody => {
+    if (new URLSearchParams(query).get('of') === 'shared') {
+      return shared === undefined ? refusal(503) : found(...shared);
+    }
+    return { status: 200, body: { rows: unshared, total: unshared.length, sharesStore: true } };
+  };
+
+test('usage has what the shared store knows of ended gateways, once', async () => {
+  const store = [row('red', 10), row('blue', 1)];
+  const { console, asked } = newRig([
+    { name: 'one', reply: sharing([row('red', 1)], undefined) },
+    { name: 'two', reply: sharing([row('red', 2)], store) },
+    { name: 'three', reply: sharing([], store) },
+    { name: 'without-store', reply: found(row('red', 4)) },
+    { name: 'stranger', reply: refusal(401) },
+  ]);
+  const query = new URLSearchParams({ by: 'tenant', of: 'local' });
+  const { body } = await console.answer(request('usage', { query }));
+  const { rows, ...others } = body as { readonly rows: readonly ReturnType<typeof row>[] };
+  assert.deepEqual(
+    rows.map(({ group, requests }) => [group.tenant, requests]),
+    [
+      ['red', 17],
+      ['blue', 1],
+    ],
+  );
+  assert.deepEqual(others, { total: 2 });
+  const sets = asked.map(([gateway, question]) => `${gateway} ${question.query}`);
+  assert.deepEqual(sets.slice(0, 5).sort(), [
+    'one by=tenant&of=unshared',
+    'stranger by=tenant&of=unshared',
+    'three by=tenant&of=unshared',
+    'two by=tenant&of=unshared',
+    'without-store by=tenant&of=unshared',
+  ]);
+  assert.deepEqual(sets.slice(5), ['one by=tenant&of=shared', 'two by=tenant&of=shared']);
+});
+
+test('an answer without the rows of the shared store says so', async () => {
+  const { console } = newRig([{ name: 'one', reply: sharing([row('red', 1)], undefined) }]);
+  assert.deepEqual((await console.answer(request('usage'))).body, {
+    rows: [row('red', 1)],
+    total: 1,
+    withoutStore: true,
+  });
+});
+
+test('a request that its pod and the shared store know is shown once', async () => {
+  const of = (requestId: string, time: string) => ({ requestId, time, decision: 'admitted' });
+  const [early, late] = [of('a', '2026-11-28T10:00:00.000Z'), of('a', '2026-11-28T11:00:00.000Z')];
+  const { console, asked } = newRig([{ name: 'one', reply: sharing([late], [late, early]) }]);
+  const { body } = await console.answer(request('requests', { query: new URLSearchParams({ id: 'a' }) }));
+  assert.deepEqual((body as { readonly rows: readonly object[] }).rows, [
+    { ...late, gateway: 'one' },
+    { ...early, gateway: 'shared store' },
+  ]);
+  assert.deepEqual(
+    asked.map(([, { query }]) => query),
+    ['id=a&of=local', 'id=a&of=shared'],
+  );
+});
+
+test('a budget that gateways share is one row, with what the store counted last and all that is held', async () => {
+  const budget = { quota: 'a/b/c', key: ['red'], keyNames: ['Tenant'], window: 'Month', limit: '100' };
+  const time = (minute: number) => `2026-11-28T10:0${minute}:00.000Z`;
+  const cost = { ...budget, currency: 'USD' };
+  const unnamed = { ...budget, quota: '', spent: 1, held: 0 };
+  const { console } = newRig([
+    {
+      name: 'one',
+      reply: found(
+        { ...cost, spent: '30', held: '0.1', sharedAt: time(1) },
+        { ...budget, key: ['blue'], spent: 5, held: 1, limit: 10 },
+      ),
+    },
+    { name: 'two', reply: found({ ...cost, spent: '20', held: '0.2', sharedAt: time(2), exhaustedAt: time(9) }) },
+    {
+      name: 'three',
+      reply: found(
+        { ...budget, key: ['blue'], spent: 4, held: 2, limit: 10 },
+        { ...unnamed, limit: 100, sharedAt: time(1) },
+        { ...unnamed, limit: 200, sharedAt: time(1) },
+      ),
+    },
+  ]);
+  assert.deepEqual((await console.answer(request('budgets'))).body, {
+    rows: [
+      { ...budget, key: ['blue'], spent: 5, held: 1, limit: 10, gateway: 'one' },
+      { ...budget, key: ['blue'], spent: 4, held: 2, limit: 10, gateway: 'three' },
+      { ...cost, spent: '20', held: '0.3', sharedAt: time(2), exhaustedAt: time(9), gateway: 'shared store' },
+      { ...unnamed, limit: 100, sharedAt: time(1), gateway: 'three' },
+      { ...unnamed, limit: 200, sharedAt: time(1), gateway: 'three' },
+    ],
+    total: 5,
+  });
+});
+
+test('usage is the sum of the gateways, and a backend rests where one leaves it out', async () => {
   const usage = newRig([
     { name: 'one', reply: found(row('red', 1, '0.1'), row('blue', 9, '1')) },
     { name: 'two', reply: found(row('red', 2, '0.2')) },

@@ -5,6 +5,7 @@
 import type { ConsoleAnswer, ConsoleRequest } from '../console/api/api.ts';
 import { clusterAnswer, type GatewayAnswer, streamOfCluster } from '../console/api/cluster-answers.ts';
 import { callOf, refusedOrigin } from '../console/api/same-origin.ts';
+import { type AskGateways, answerWithStore, isAboutStore } from '../console/api/store-answers.ts';
 import type { ConsoleContent } from './push/console-questions.ts';
 import type { PushServer } from './push/server.ts';
 import type { ConnectedSidecar } from './push/sidecar.ts';
@@ -45,13 +46,11 @@ export class ClusterConsole {
     if (authorization === undefined && apiKey === undefined) {
       return refused(401, 'Send an API key or a token as authorization: Bearer.');
     }
-    const query = request.query.toString();
     const characters = Math.max(authorization?.length ?? 0, apiKey?.length ?? 0);
-    if (characters > MAX_CREDENTIAL_CHARACTERS || query.length > MAX_QUERY_CHARACTERS) {
+    if (characters > MAX_CREDENTIAL_CHARACTERS || request.query.toString().length > MAX_QUERY_CHARACTERS) {
       return refused(413, 'The credential or the query is too long.');
     }
     return await this.#ask(server, request, {
-      query,
       ...(authorization !== undefined && { authorization }),
       ...(apiKey !== undefined && { apiKey }),
       accessPolicies: [...this.#options.accessPolicies],
@@ -61,20 +60,38 @@ export class ClusterConsole {
 
   async #ask(server: AskedServer, request: ConsoleRequest, content: ConsoleContent): Promise<ConsoleAnswer> {
     const { method, path } = request;
-    const asked = server.sidecars().filter(mayBeAsked);
+    const all = server.sidecars();
+    const asked = all.filter(mayBeAsked);
     const call = callOf(request);
-    if (call.name !== 'POST streams/ID/stop') {
-      const answers = await answersOf(server, asked, { ...content, method, path });
-      return withUnanswered(clusterAnswer(call.name, answers), server.sidecars().length - answers.length);
+    if (call.name === 'POST streams/ID/stop') {
+      return await stopped(server, asked, call.id, { ...content, method });
     }
-    const stream = streamOfCluster(call.id);
-    const owner = asked.filter(({ pod }) => pod.podUid === stream?.podUid);
-    if (stream === undefined || owner.length === 0) {
-      return refused(404, 'No gateway has this request; it may have ended with its pod.');
+    const ask: AskGateways = (query, podUids) => {
+      const sidecars = asked.filter(({ pod }) => podUids?.includes(pod.podUid) ?? true);
+      return answersOf(server, sidecars, { ...content, method, path, query: query.toString() });
+    };
+    if (isAboutStore(call.name)) {
+      const { answer, answered } = await answerWithStore(call.name, request.query, ask);
+      return withUnanswered(answer, all.length - answered);
     }
-    const question = { ...content, method, path: `streams/${stream.id}/stop` };
-    return clusterAnswer(call.name, await answersOf(server, owner, question));
+    const answers = await ask(request.query);
+    return withUnanswered(clusterAnswer(call.name, answers), all.length - answers.length);
   }
+}
+
+async function stopped(
+  server: AskedServer,
+  asked: readonly ConnectedSidecar[],
+  id: string,
+  content: ConsoleContent,
+): Promise<ConsoleAnswer> {
+  const stream = streamOfCluster(id);
+  const owner = asked.filter(({ pod }) => pod.podUid === stream?.podUid);
+  if (stream === undefined || owner.length === 0) {
+    return refused(404, 'No gateway has this request; it may have ended with its pod.');
+  }
+  const question = { ...content, path: `streams/${stream.id}/stop` };
+  return clusterAnswer('POST streams/ID/stop', await answersOf(server, owner, question));
 }
 
 /** Whoever can create or enter a pod elsewhere could read the credentials of callers. */

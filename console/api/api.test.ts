@@ -149,6 +149,15 @@ test('a caller is asked for with its own tenant, whatever it sends', async () =>
   }
 });
 
+test('nobody reads what a shared store has of other gateways on one machine', async () => {
+  isOpen = false;
+  viewers.length = 0;
+  for (const call of ['usage?of=shared', 'requests?id=r1&of=shared', 'usage?of=unshared', 'usage?of=']) {
+    assert.equal((await ask(`/console/api/${call}`, authorization('ops'))).status, 400, call);
+  }
+  assert.deepEqual(viewers, []);
+});
+
 test('only operators stop requests, under their own name', async () => {
   isOpen = false;
   stops.length = 0;

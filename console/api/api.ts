@@ -3,6 +3,7 @@
  * what a page of another origin must not do.
  */
 import { type UsageGroup, usageGroups } from '../../extproc/quota/usage-report.ts';
+import { type UsageSet, usageSets } from '../../extproc/quota/usage-share.ts';
 import { callOf, type OwnOrigin, refusedOrigin } from './same-origin.ts';
 import type { ConsoleSource, CredentialHeaders, Identification } from './source.ts';
 import { isOperator, type OperatorMatch, type Viewer } from './viewer.ts';
@@ -23,6 +24,11 @@ export interface ConsoleAnswer {
 export interface ConsoleApiOptions {
   readonly source: ConsoleSource;
   readonly operators: readonly OperatorMatch[];
+  /**
+   * Whether callers may ask for what the shared store has of other gateways: only where the access
+   * policies that identify them count for all gateways.
+   */
+  readonly readsStore?: boolean;
   readonly onError: (error: unknown) => void;
 }
 
@@ -89,7 +95,7 @@ export class ConsoleApi {
       case 'GET refusals':
         return found(await source.refusals(viewer));
       case 'GET requests':
-        return found(await source.requests(request.query.get('id') ?? '', viewer));
+        return await this.#requests(viewer, request.query);
       case 'GET backends':
         return found(await source.backends(viewer));
       case 'POST streams/ID/stop':
@@ -99,6 +105,21 @@ export class ConsoleApi {
       default:
         return refused(404, `The console has no ${request.method} ${request.path}.`);
     }
+  }
+
+  async #requests(viewer: Viewer, query: URLSearchParams): Promise<ConsoleAnswer> {
+    const of = this.#setOf(query);
+    return of === 'unknown'
+      ? unknownSet
+      : found(await this.#options.source.requests(query.get('id') ?? '', viewer, of));
+  }
+
+  #setOf(query: URLSearchParams): UsageSet | 'unknown' | undefined {
+    const of = query.get('of');
+    if (of === null) {
+      return undefined;
+    }
+    return (this.#options.readsStore && usageSets.find((set) => set === of)) || 'unknown';
   }
 
   async #usage(viewer: Viewer, query: URLSearchParams): Promise<ConsoleAnswer> {
@@ -113,7 +134,10 @@ export class ConsoleApi {
     if (!Number.isFinite(sinceMs + untilMs)) {
       return refused(400, 'since and until are times such as 2026-11-01T12:00:00Z.');
     }
-    return found(await this.#options.source.usage({ by: by as UsageGroup[], sinceMs, untilMs }, viewer));
+    const of = this.#setOf(query);
+    return of === 'unknown'
+      ? unknownSet
+      : found(await this.#options.source.usage({ by: by as UsageGroup[], sinceMs, untilMs, of }, viewer));
   }
 }
 
@@ -133,6 +157,8 @@ function sessionOf(
 function timeOf(text: string | null, fallback: number): number {
   return text === null ? fallback : Math.max(0, Date.parse(text));
 }
+
+const unknownSet = refused(400, 'This console has no other sets of usage; leave out of.');
 
 function found(body: object): ConsoleAnswer {
   return { status: 200, body };

@@ -1,5 +1,6 @@
 /** What one gateway process tells a console, over its quota socket or in the process itself. */
 import type { UsageSums } from '../../extproc/quota/usage-report.ts';
+import type { UsageSet } from '../../extproc/quota/usage-share.ts';
 import { ask } from '../../runtime/unix-http.ts';
 import type {
   BackendState,
@@ -53,8 +54,8 @@ export function callSource(call: GatewayCall): ConsoleSource {
       const query = new URLSearchParams(among && { among: among.join(',') });
       return quick.run(() => call<Identification>('GET', 'identify', query, { ...credential }));
     },
-    usage({ by, sinceMs, untilMs }: ConsoleUsageQuery, viewer: Viewer) {
-      const query = viewerQuery(viewer);
+    usage({ by, sinceMs, untilMs, of }: ConsoleUsageQuery, viewer: Viewer) {
+      const query = viewerQuery(viewer, of);
       query.append('since', String(sinceMs));
       query.append('until', String(untilMs));
       for (const name of by) {
@@ -69,8 +70,8 @@ export function callSource(call: GatewayCall): ConsoleSource {
       return (await quick.run(() => call<{ readonly outcome: StopOutcome }>('POST', 'stop', query))).outcome;
     },
     refusals: (viewer) => rows<RefusedRequest>('refusals', viewer),
-    requests(requestId, viewer) {
-      const query = viewerQuery(viewer);
+    requests(requestId, viewer, of) {
+      const query = viewerQuery(viewer, of);
       query.append('id', requestId);
       return reports.run(() => call<Bounded<RefusedRequest>>('GET', 'requests', query));
     },
@@ -78,9 +79,10 @@ export function callSource(call: GatewayCall): ConsoleSource {
   };
 }
 
-function viewerQuery({ operator, tenant, user, key }: Viewer): URLSearchParams {
+function viewerQuery({ operator, tenant, user, key }: Viewer, of?: UsageSet): URLSearchParams {
   return new URLSearchParams({
     operator: String(operator),
+    ...(of !== undefined && { of }),
     ...(tenant !== undefined && { tenant }),
     ...(user !== undefined && { user }),
     ...(key !== undefined && { key }),

@@ -4,6 +4,7 @@
  */
 import type { ExplainedRequest } from '../../extproc/quota/usage-explain.ts';
 import type { UsageGroup, UsageSums } from '../../extproc/quota/usage-report.ts';
+import type { UsageSet } from '../../extproc/quota/usage-share.ts';
 import type { Owner, Viewer } from './viewer.ts';
 
 export interface ConsoleSource {
@@ -20,7 +21,7 @@ export interface ConsoleSource {
   /** Returns the last requests that the gateway refused, newest first, as `tallygate explain`. */
   refusals(viewer: Viewer): Promise<Bounded<RefusedRequest>>;
   /** Returns what is known of the ended requests with this id, as `tallygate explain`. */
-  requests(requestId: string, viewer: Viewer): Promise<Bounded<RefusedRequest>>;
+  requests(requestId: string, viewer: Viewer, of?: UsageSet): Promise<Bounded<RefusedRequest>>;
   backends(viewer: Viewer): Promise<Bounded<BackendState>>;
 }
 
@@ -30,6 +31,10 @@ export interface Bounded<Row> {
   readonly total: number;
   /** On a cluster: gateways whose rows are missing. */
   readonly unanswered?: number;
+  /** On a cluster: the rows of the shared store are missing, which has those of ended gateways. */
+  readonly withoutStore?: true;
+  /** Of one gateway that was asked for a set of usage: it has a shared store. */
+  readonly sharesStore?: true;
 }
 
 /** The headers of a request that may carry an API key or a token. */
@@ -46,6 +51,8 @@ export interface ConsoleUsageQuery {
   readonly by: readonly UsageGroup[];
   readonly sinceMs: number;
   readonly untilMs: number;
+  /** By default `local`. */
+  readonly of?: UsageSet | undefined;
 }
 
 /** A budget with something spent or held. Amounts of money are decimal numbers in text. */
@@ -63,6 +70,8 @@ export interface BudgetRow {
   readonly resetAt?: string;
   /** When the limit is spent at the rate of the current window; absent: not within the window. */
   readonly exhaustedAt?: string;
+  /** Present where gateways share the budget: when the store counted what all have spent. */
+  readonly sharedAt?: string;
 }
 
 /** A request in flight, with what it would be charged if it ended now. */

@@ -81,12 +81,18 @@ export function Section<Row>(props: {
       : answer.rows.length === 0
         ? h('p', { class: 'empty' }, empty)
         : children(answer.rows),
-    answer?.unanswered !== undefined &&
-      h('p', { class: 'problem' }, `Without ${shownNumber(answer.unanswered)} gateways that did not answer.`),
+    answer?.unanswered !== undefined && h('p', { class: 'problem' }, withoutText(answer.unanswered)),
+    answer?.withoutStore && h('p', { class: 'problem' }, 'Without the shared store, which did not answer.'),
     answer !== undefined &&
       answer.total > answer.rows.length &&
       h('p', { class: 'quiet' }, `The first ${shownNumber(answer.rows.length)} of ${shownNumber(answer.total)}.`),
   );
+}
+
+function withoutText(gateways: number): string {
+  return gateways === 1
+    ? 'Without a gateway that did not answer.'
+    : `Without ${shownNumber(gateways)} gateways that did not answer.`;
 }
 
 export function Choice<Value extends string>(props: {

@@ -34,6 +34,8 @@ export interface Budget {
   readonly resetAt?: string;
   /** When the limit is spent at the rate of the current window; absent: not within the window. */
   readonly exhaustedAt?: string;
+  /** Present where replicas share the budget: when the store counted what all have spent. */
+  readonly sharedAt?: string;
 }
 
 export interface ResetBudgets {
@@ -217,5 +219,6 @@ function budget(bucket: Bucket, nowMs: number): Budget {
     ...currencyOf(quota),
     ...(resetAtMs !== undefined && { resetAt: new Date(resetAtMs).toISOString() }),
     ...forecastOf({ spent: window.total, limit, ...window.times }, nowMs),
+    ...(window.share !== undefined && { sharedAt: new Date(window.share.countedAtMs ?? 0).toISOString() }),
   };
 }

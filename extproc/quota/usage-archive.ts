@@ -80,6 +80,11 @@ export class UsageArchive implements UsageReader {
     return this.#exports.values();
   }
 
+  /** Whether usage is sent to a shared store. */
+  get isShared(): boolean {
+    return this.#sharedStore !== undefined;
+  }
+
   get isFull(): boolean {
     return this.#waitingBytes > MAX_WAITING_BYTES;
   }

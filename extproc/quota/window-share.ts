@@ -10,6 +10,8 @@ export interface WindowShare {
   readonly slidingMs: number;
   /** Since when a sliding window counts what is spent; undefined: nothing is known to be spent. */
   readonly countedSinceMs: number | undefined;
+  /** When the store told what all replicas have spent, by its clock; undefined: not yet. */
+  readonly countedAtMs: number | undefined;
   /** Returns what all replicas have spent, where this one has charged `used` units in all. */
   spentWith(used: number): number;
   /** Returns what is left of the limit beyond what all replicas have taken. */

@@ -38,6 +38,7 @@ export class SharedEntry implements WindowShare {
   limit: number;
   retryAtMs = 0;
   countedSinceMs: number | undefined;
+  countedAtMs: number | undefined;
   /** Taken of the window, except what this replica may still spend; by the last answer. */
   #outside = 0;
   #spent = 0;
@@ -77,6 +78,7 @@ export class SharedEntry implements WindowShare {
       return;
     }
     this.limit = answer.limit;
+    this.countedAtMs = answer.nowMs;
     this.#spent = answer.spent;
     this.#included = allowance.reportedUse;
     this.#outside = answer.taken - (allowance.budget - allowance.reportedUse);

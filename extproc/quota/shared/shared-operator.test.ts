@@ -75,8 +75,10 @@ test('a sliding window that replicas share has a forecast', async () => {
   const [state] = other.local.top(1, nowMs);
   assert.ok(Math.abs((state?.startMs ?? 0) - beganMs) <= 1_000, `${state?.startMs}, charged at ${beganMs}`);
   assert.equal((state?.endMs ?? 0) - (state?.startMs ?? 0), 60_000);
-  for await (const { spent, exhaustedAt } of budgets(other.local, {}, () => nowMs)) {
+  for await (const { spent, exhaustedAt, sharedAt } of budgets(other.local, {}, () => nowMs)) {
     assert.equal(spent, 600);
+    const ageMs = nowMs - Date.parse(sharedAt ?? '');
+    assert.ok(ageMs >= 0 && ageMs <= 1_500, `counted ${sharedAt}`);
     const expectedMs = nowMs + (400 * (nowMs - (state?.startMs ?? 0))) / 600;
     assert.equal(exhaustedAt, new Date(Math.round(expectedMs)).toISOString());
   }
