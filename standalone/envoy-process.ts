@@ -26,6 +26,8 @@ export function envoyArguments(bootstrapPath: string, concurrency: number): read
 /** Without extproc, Envoy logs a line per request. */
 const MAX_LINES_PER_SECOND = 10;
 const MAX_LINE_CHARACTERS = 2000;
+/** Envoy quotes the token in a cookie that is not encrypted, or by a secret that was replaced. */
+const QUOTED_TOKEN = /(failed to decrypt token: )[^\s,]*/;
 
 /** Returns a function that writes Envoy's lines to the log, at a bounded rate. */
 export function envoyLog(log: Log, now: () => number): (line: string) => void {
@@ -45,7 +47,7 @@ export function envoyLog(log: Log, now: () => number): (line: string) => void {
       return;
     }
     const [, level, component, text] = /^([TDIWEC]) (\S+) (.*)$/.exec(line) ?? [undefined, 'W', '', line];
-    const data = { component, text: text?.slice(0, MAX_LINE_CHARACTERS) };
+    const data = { component, text: text?.replace(QUOTED_TOKEN, '$1…').slice(0, MAX_LINE_CHARACTERS) };
     if (level === 'E' || level === 'C') {
       log.error(data, 'envoy');
     } else {

@@ -38,7 +38,7 @@ let gateway: Gateway;
 
 before(async () => {
   [collector, provider, bucket] = await Promise.all([
-    startCollector(),
+    startCollector({ receivesContent: true }),
     startProvider(),
     startBucket(KEY_ID, SECRET_KEY, 'eu-central-1'),
   ]);

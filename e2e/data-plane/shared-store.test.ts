@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { freePort } from '../../fixtures/free-ports.ts';
 import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/redis-server.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
+import { readStore } from './support/leaks/store-outputs.ts';
 import { chargedBy, chat, limitedRoute } from './support/limits.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { teamQuota } from './support/resources.ts';
@@ -46,6 +47,7 @@ describe('gateways with a shared store', { skip: skipWithoutRedis }, () => {
 
   after(async () => {
     redis?.process.kill('SIGCONT');
+    await readStore(port);
     await Promise.all([one?.stop(), other?.stop()]);
     await provider?.stop();
     await redis?.stop();

@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Output } from './leaks/outputs.ts';
 
 export interface StoredObject {
   readonly key: string;
@@ -19,6 +20,7 @@ export interface Bucket {
 
 export async function startBucket(keyId: string, secretKey: string, region: string): Promise<Bucket> {
   const objects: StoredObject[] = [];
+  const output = new Output('an object of the bucket', ['content']);
   let refused = 0;
   const server = http.createServer(async (request, response) => {
     const chunks: Buffer[] = [];
@@ -31,6 +33,7 @@ export async function startBucket(keyId: string, secretKey: string, region: stri
       response.writeHead(403).end();
       return;
     }
+    output.add(`${request.url}\n${body}\n`);
     objects.push({ key: request.url ?? '', body: body.toString(), headers: request.headers });
     response.writeHead(200).end();
   });

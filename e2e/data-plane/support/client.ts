@@ -1,6 +1,7 @@
 /** A client that shows what was on the wire: status, headers, bytes, and how the transfer ended. */
 import http from 'node:http';
 import type { Behaviour } from './behaviour.ts';
+import { noteBody, noteResponse } from './leaks/requests.ts';
 
 export interface CallOptions {
   readonly method?: string;
@@ -41,6 +42,9 @@ export function open(url: string, body: unknown, options: CallOptions = {}): Pro
   return new Promise((resolve, reject) => {
     const payload =
       body === undefined || Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body);
+    if (payload !== undefined) {
+      noteBody(payload.toString(), url);
+    }
     const request = http.request(url, {
       method: options.method ?? (body === undefined ? 'GET' : 'POST'),
       agent: options.agent ?? keepAlive,
@@ -87,6 +91,7 @@ function opened(request: http.ClientRequest, response: http.IncomingMessage): Op
 
 function answered(status: number, headers: http.IncomingHttpHeaders, bytes: Buffer, complete: boolean): Answered {
   const text = bytes.toString();
+  noteResponse(status, headers, text);
   return {
     status,
     headers,

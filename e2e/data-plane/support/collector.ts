@@ -2,6 +2,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
+import { Output } from './leaks/outputs.ts';
 import type { Document } from './resources.ts';
 
 export interface CollectedSpan {
@@ -33,7 +34,13 @@ export interface Collector {
   stop(): void;
 }
 
-export async function startCollector(): Promise<Collector> {
+export interface CollectorOptions {
+  /** A content policy sends content to this collector. */
+  readonly receivesContent?: boolean;
+}
+
+export async function startCollector({ receivesContent = false }: CollectorOptions = {}): Promise<Collector> {
+  const output = new Output('what the collector received', receivesContent ? ['content'] : []);
   const spans: CollectedSpan[] = [];
   const metrics = new Set<string>();
   const logs: Document[] = [];
@@ -48,6 +55,7 @@ export async function startCollector(): Promise<Collector> {
     }
     const body = Buffer.concat(chunks);
     const json = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+    output.add(json);
     const message = JSON.parse(json.toString()) as OtlpMessage;
     spans.push(...spansIn(message));
     for (const { name } of inScopes(message.resourceMetrics, 'scopeMetrics', 'metrics')) {

@@ -2,11 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { Output } from './leaks/outputs.ts';
 import { repository } from './pages.ts';
 import { waitFor, within } from './wait.ts';
 
 const main = path.join(repository, 'cli/main.ts');
 const COMMAND_MS = 30_000;
+/** Their standard output is a credential. */
+const PRINT_CREDENTIALS: ReadonlySet<string | undefined> = new Set(['key', 'token']);
 
 export interface CommandResult {
   readonly code: number | null;
@@ -25,10 +28,17 @@ export class Command {
       env: { PATH: process.env['PATH'], HOME: home, XDG_CONFIG_HOME: home },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const stdout = new Output(
+      `the standard output of tallygate ${args[0]}`,
+      PRINT_CREDENTIALS.has(args[0]) ? ['credential'] : [],
+    );
+    const stderr = new Output(`the standard error of tallygate ${args[0]}`);
     this.#child.stdout?.on('data', (text) => {
+      stdout.add(text);
       this.#stdout += text;
     });
     this.#child.stderr?.on('data', (text) => {
+      stderr.add(text);
       this.#stderr += text;
     });
     this.#closed = once(this.#child, 'close');

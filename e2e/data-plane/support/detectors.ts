@@ -1,6 +1,7 @@
 /** Services of guardrails on loopback: Presidio's analyzer for a few names, and a webhook. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Output } from './leaks/outputs.ts';
 
 export interface DetectorStub {
   readonly url: string;
@@ -16,11 +17,13 @@ export interface DetectorStub {
 /** `port` 0: any. */
 export async function startDetector(port: number, answer: (body: never) => unknown): Promise<DetectorStub> {
   const bodies: never[] = [];
+  const output = new Output('a request to a service of guardrails', ['content']);
   let sleeps = false;
   const server = createServer((request, response) => {
     let text = '';
     request.setEncoding('utf8').on('data', (part) => (text += part));
     request.on('end', () => {
+      output.add(text);
       const body = JSON.parse(text) as never;
       bodies.push(body);
       if (!sleeps) {

@@ -4,6 +4,7 @@
  */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Output } from './leaks/outputs.ts';
 
 /** Answers that allow a text. `body`: of the request. */
 const answers = {
@@ -76,12 +77,14 @@ export interface FaultyDetectors {
 /** Serves all kinds, each at a path that begins with its name. */
 export async function startFaultyDetectors(): Promise<FaultyDetectors> {
   const paths = new Set<string>();
+  const output = new Output('a request to a service of guardrails', ['content']);
   const server = createServer((request, response) => {
     const path = request.url ?? '';
     paths.add(path);
     let body = '';
     request.setEncoding('utf8').on('data', (part) => (body += part));
     request.on('end', () => {
+      output.add(`${path}\n${body}\n`);
       const kind = detectorKinds.find((each) => path.startsWith(`/${each}`)) ?? 'judge';
       const fault = faultNames.find((each) => body.includes(`@@${each}@@`));
       response.setHeader('content-type', 'application/json');

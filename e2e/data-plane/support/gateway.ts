@@ -10,11 +10,15 @@ import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '../../../fixtures/free-ports.ts';
+import { GatewayOutputs } from './leaks/gateway-outputs.ts';
+import { noteRequests } from './leaks/requests.ts';
 import { Metrics } from './metrics.ts';
 import { isAlive, type ProcessInfo, processTree } from './processes.ts';
 import { type AccessRecord, accessRecord } from './records.ts';
 import { type Document, gateway as gatewayDocuments, yamlOf } from './resources.ts';
 import { waitFor, within } from './wait.ts';
+
+noteRequests();
 
 const repository = path.resolve(import.meta.dirname, '../../..');
 /** The program under test; another installation can replace the checkout's. */
@@ -85,7 +89,11 @@ export async function startGateway(documents: readonly Document[], options: Gate
   }
   const stateHome = path.join(folder, 'state');
   mkdirSync(stateHome, { recursive: true });
-  const child = spawnGateway(options.files ?? [file], stateHome, metricsPort, options.environment);
+  const files = options.files ?? [file];
+  const environment = environmentOf(stateHome, metricsPort, options.environment);
+  const child = spawnGateway(files, environment);
+  const metricsUrl = `http://127.0.0.1:${metricsPort}`;
+  const outputs = new GatewayOutputs(child, { metricsUrl, stateHome, files, environment });
   const log: string[] = [];
   const records: AccessRecord[] = [];
   readLines(child.stdout, (line) => {
@@ -98,23 +106,8 @@ export async function startGateway(documents: readonly Document[], options: Gate
   });
   readLines(child.stderr, (line) => keep(log, line));
   const tail = () => `\n--- end of the gateway's log ---\n${log.slice(-40).join('\n')}`;
-  const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   const isReady = () => answersReady(metricsUrl);
-  await waitFor(
-    'ready gateway',
-    async () => {
-      if (child.exitCode !== null) {
-        throw new Error(`the gateway exited with ${child.exitCode}${tail()}`);
-      }
-      return isReady();
-    },
-    READY_MS,
-    tail,
-  ).catch(async (error: unknown) => {
-    child.kill('SIGTERM');
-    await killAll(child);
-    throw error;
-  });
+  await untilReady(child, isReady, tail);
   const pid = child.pid ?? 0;
   return {
     url: `http://127.0.0.1:${port}`,
@@ -132,12 +125,17 @@ export async function startGateway(documents: readonly Document[], options: Gate
     processes: () => processTree(pid),
     extprocPid: () => Number(readFileSync(path.join(stateHome, 'tallygate/default/extproc.pid'), 'utf8')),
     envoyPid: () => findProcess(pid, 'Envoy', (command) => /(^|\/)envoy\s/.test(command)),
-    edit: write,
+    edit: (list) => {
+      write(list);
+      outputs.protectConfiguration();
+    },
     log: () => log.join('\n'),
     stop: async () => {
+      await outputs.readLive();
       try {
         await stopGateway(child, tail);
       } finally {
+        outputs.readLeftFiles();
         if (options.folder === undefined) {
           rmSync(folder, { recursive: true, force: true });
         }
@@ -146,25 +144,49 @@ export async function startGateway(documents: readonly Document[], options: Gate
   };
 }
 
-function spawnGateway(
-  files: readonly string[],
+function spawnGateway(files: readonly string[], env: NodeJS.ProcessEnv) {
+  return spawn(process.execPath, [program, 'run', ...files], {
+    cwd: repository,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function environmentOf(
   stateHome: string,
   metricsPort: number,
   environment: GatewayOptions['environment'],
-) {
-  return spawn(process.execPath, [program, 'run', ...files], {
-    cwd: repository,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      XDG_STATE_HOME: stateHome,
-      // A failed test leaves streams open.
-      TALLYGATE_DRAIN_TIMEOUT: '3',
-      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
-      ...environment,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    HOME: process.env['HOME'],
+    XDG_STATE_HOME: stateHome,
+    // A failed test leaves streams open.
+    TALLYGATE_DRAIN_TIMEOUT: '3',
+    TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+    ...environment,
+  };
+}
+
+/** Ends a gateway that does not become ready. */
+async function untilReady(child: ChildProcess, isReady: () => Promise<boolean>, tail: () => string): Promise<void> {
+  try {
+    await waitFor(
+      'ready gateway',
+      async () => {
+        if (child.exitCode !== null) {
+          throw new Error(`the gateway exited with ${child.exitCode}${tail()}`);
+        }
+        return isReady();
+      },
+      READY_MS,
+      tail,
+    );
+  } catch (error) {
+    child.kill('SIGTERM');
+    await killAll(child);
+    throw error;
+  }
 }
 
 async function answersReady(metricsUrl: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import { freePort } from '../../../fixtures/free-ports.ts';
 import { startRedis } from '../../../fixtures/redis-server.ts';
 import { call, open } from './client.ts';
 import { startGateway } from './gateway.ts';
+import { readStore } from './leaks/store-outputs.ts';
 import { chat, type Limited, limitedRoute } from './limits.ts';
 import { startProvider } from './provider.ts';
 import { backend, type Document, quotaPolicy, route, teamQuota } from './resources.ts';
@@ -135,6 +136,7 @@ export async function startObservedWorld(): Promise<ObservedWorld> {
   const stop = async () => {
     odd.closeAllConnections();
     odd.close();
+    await readStore(redis.port);
     await Promise.all([provider.stop(), redis.stop()]);
   };
   try {

@@ -7,6 +7,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Provider, { type Adapter, type AdapterPayload, type ClientMetadata, type Configuration } from 'oidc-provider';
+import { noteTokenResponse } from './leaks/requests.ts';
 import { type IssuerKey, newIssuerKeys, signToken, type TokenOptions } from './oidc-tokens.ts';
 
 export const AUDIENCE = 'ai-gateway';
@@ -66,7 +67,11 @@ export async function startOidcProvider(options: OidcProviderOptions = {}): Prom
   const requests: string[] = [];
   let handler: http.RequestListener = (_, response) => response.writeHead(503).end();
   const server = http.createServer((request, response) => {
-    requests.push((request.url ?? '').replace(/\?.*/, ''));
+    const path = (request.url ?? '').replace(/\?.*/, '');
+    requests.push(path);
+    if (path === '/token') {
+      noteTokenResponse(response);
+    }
     handler(request, response);
   });
   const host = options.host ?? '127.0.0.1';

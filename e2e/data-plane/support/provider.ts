@@ -17,6 +17,7 @@ import { gemini, geminiEmbeddings } from './dialects/gemini.ts';
 import { countTokens, messages } from './dialects/messages.ts';
 import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
+import { noteAnswers, noteBody, noteProviderCredentials } from './leaks/requests.ts';
 import type { Seen } from './seen.ts';
 
 const dialects: readonly MockDialect[] = [
@@ -49,6 +50,7 @@ export interface Provider {
 }
 
 export async function startProvider(defaults: Behaviour = {}, port = 0, host = '127.0.0.1'): Promise<Provider> {
+  noteAnswers();
   const seen: Seen[] = [];
   const connections = new Map<Socket, number>();
   let nextId = 1;
@@ -71,6 +73,7 @@ export async function startProvider(defaults: Behaviour = {}, port = 0, host = '
       abortedAtMs: undefined,
     };
     seen.push(record);
+    noteProviderCredentials(record.headers, record.path);
     response.on('close', () => {
       if (record.endedAtMs === undefined) {
         record.abortedAtMs = performance.now();
@@ -153,6 +156,7 @@ async function bodyOf(request: http.IncomingMessage, record: Seen): Promise<stri
   }
   const text = Buffer.concat(pieces).toString();
   record.body = text.slice(0, KEPT_BODY_BYTES);
+  noteBody(text, record.path);
   return text;
 }
 

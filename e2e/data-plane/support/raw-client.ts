@@ -1,6 +1,7 @@
 /** Sends bytes over a socket that no HTTP library would send. */
 import net from 'node:net';
 import { closeOf, roomIn } from './flow.ts';
+import { noteRawRequest } from './leaks/requests.ts';
 import { within } from './wait.ts';
 
 export interface RawCall {
@@ -35,6 +36,7 @@ export async function rawCall(port: number, { reads = true } = {}): Promise<RawC
       return match === null ? undefined : Number(match[1]);
     },
     write: async (bytes) => {
+      noteRawRequest(Buffer.from(bytes as Uint8Array).toString('latin1'));
       if (socket.destroyed || !socket.writable) {
         return false;
       }

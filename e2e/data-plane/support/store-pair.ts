@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePorts } from '../../../fixtures/free-ports.ts';
+import { addFiles } from './leaks/outputs.ts';
 import { waitFor } from './wait.ts';
 
 const PROGRAM = ['/usr/bin/redis-server', '/usr/bin/valkey-server'].find((path) => existsSync(path));
@@ -133,6 +134,7 @@ export async function startStorePair(): Promise<StorePair> {
       control.disconnect();
       primaryClient.disconnect();
       await Promise.all([sentinel, one, other].map(({ kill }) => kill()));
+      addFiles(folder, 'of the store');
       rmSync(folder, { recursive: true, force: true });
     },
   };

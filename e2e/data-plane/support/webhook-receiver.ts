@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
+import { Output } from './leaks/outputs.ts';
 import type { Document } from './resources.ts';
 
 export interface AlertEvent {
@@ -45,11 +46,13 @@ export async function startWebhookReceiver(port = 0, host = '127.0.0.1'): Promis
   const events: AlertEvent[] = [];
   const refused: AlertEvent[] = [];
   const faults: string[] = [];
+  const output = new Output('an alert about a budget');
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const part of request.setEncoding('utf8')) {
       body += part;
     }
+    output.add(body);
     try {
       const event = key.verify(body, request.headers as Record<string, string>) as AlertEvent;
       (receiver.isAway ? refused : events).push(event);
