@@ -51,15 +51,27 @@ it('spans beyond the bound are dropped and counted until the worker has sent oth
   add(120);
   assert.equal(queue.dropped, 60);
   const [worker] = workers;
-  assert.equal(worker?.tasks.length, 1);
-  worker?.report({ requests: 64, exported: 192 });
-  add(64);
-  assert.deepEqual([queue.dropped, queue.exported], [60, 192]);
+  assert.equal(worker?.tasks.length, 4);
+  worker?.report({ requests: 50, exported: 150 });
+  add(50);
+  assert.deepEqual([queue.dropped, queue.exported], [60, 150]);
+});
+
+it('spans of large requests are bounded by their size', () => {
+  const { queue, workers } = newQueue(20_000);
+  const request = JSON.stringify('x'.repeat(1024 * 1024));
+  for (let i = 0; i < 40; i++) {
+    if (queue.admits(3)) {
+      queue.add(request, 3);
+    }
+  }
+  assert.equal(queue.dropped, 3 * 8);
+  assert.equal(workers.length, 0);
 });
 
 it('the collector is reported when it begins to fail and when it recovers', () => {
   const { workers, told, add, queue } = newQueue(1000);
-  add(64);
+  add(100);
   for (const failure of ['gone', 'gone', undefined, undefined]) {
     workers[0]?.report({ requests: 1, exported: failure === undefined ? 3 : 0, dropped: 3, failure });
   }
@@ -69,11 +81,11 @@ it('the collector is reported when it begins to fail and when it recovers', () =
 
 it('a worker that ends loses what it had, and another one takes its place', () => {
   const { queue, workers, add } = newQueue(1000);
-  add(64);
+  add(84);
   workers[0]?.emit('error', new Error('out of memory'));
   workers[0]?.emit('exit');
-  assert.equal(queue.dropped, 192);
-  add(64);
+  assert.equal(queue.dropped, 252);
+  add(84);
   assert.equal(workers.length, 2);
 });
 

@@ -28,18 +28,29 @@ export interface SpanWorker {
   unref(): void;
 }
 
-/** Fewer messages between the threads cost less. */
-const REQUESTS_A_TASK = 64;
-/** What spans weigh is in the exporters and in messages that wait for the collector. */
+/** The worker sends the requests of a task together, and fewer messages cost less. */
+const REQUESTS_A_TASK = 256;
+/** The share of the spans that may wait for the worker until it gets them. */
+const PENDING_SHARE = 1 / 4;
+/** The most UTF-16 units of JSON that wait: spans with content are large. */
+const MAX_CHARACTERS = 32 * 1024 * 1024;
+/** Requests that wait and messages to the collector. */
 const MAX_HEAP_MB = 96;
+
+interface WaitingSize {
+  readonly spans: number;
+  readonly characters: number;
+}
 
 export class SpanQueue {
   readonly #options: SpanQueueOptions;
   #pending: string[] = [];
-  /** The spans of each request that the worker has, in order. */
-  readonly #sent: number[] = [];
+  #pendingSizes: WaitingSize[] = [];
+  #pendingSpans = 0;
+  /** Of each request that the worker has, in order. */
+  readonly #sent: WaitingSize[] = [];
   #waitingSpans = 0;
-  #pendingSpans: number[] = [];
+  #waitingCharacters = 0;
   #worker: SpanWorker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failure: string | undefined;
@@ -53,7 +64,8 @@ export class SpanQueue {
 
   /** Whether a request with this many spans has room; counts them as dropped where it has none. */
   admits(spans: number): boolean {
-    if (this.#closed === undefined && this.#waitingSpans + spans <= this.#options.maxSpans) {
+    const hasRoom = this.#waitingSpans + spans <= this.#options.maxSpans && this.#waitingCharacters < MAX_CHARACTERS;
+    if (hasRoom && this.#closed === undefined) {
       return true;
     }
     this.dropped += spans;
@@ -62,10 +74,14 @@ export class SpanQueue {
 
   /** Adds a request, as JSON, with the number of its spans. */
   add(request: string, spans: number): void {
+    const characters = request.length;
     this.#waitingSpans += spans;
+    this.#waitingCharacters += characters;
     this.#pending.push(request);
-    this.#pendingSpans.push(spans);
-    if (this.#pending.length >= REQUESTS_A_TASK) {
+    this.#pendingSizes.push({ spans, characters });
+    this.#pendingSpans += spans;
+    const isFull = this.#pendingSpans >= this.#options.maxSpans * PENDING_SHARE;
+    if (isFull || this.#pending.length >= REQUESTS_A_TASK) {
       this.#send();
     } else {
       this.#timer ??= setTimeout(() => this.#send(), this.#options.delayMs).unref();
@@ -98,9 +114,10 @@ export class SpanQueue {
     }
     this.#worker ??= this.#start();
     this.#worker.postMessage(this.#pending);
-    this.#sent.push(...this.#pendingSpans);
+    this.#sent.push(...this.#pendingSizes);
     this.#pending = [];
-    this.#pendingSpans = [];
+    this.#pendingSizes = [];
+    this.#pendingSpans = 0;
   }
 
   #start(): SpanWorker {
@@ -136,10 +153,15 @@ export class SpanQueue {
     this.#failure = failure;
   }
 
+  /** Returns the number of spans. */
   #release(requests: number): number {
-    const spans = this.#sent.splice(0, requests).reduce((sum, count) => sum + count, 0);
-    this.#waitingSpans -= spans;
-    return spans;
+    let released = 0;
+    for (const { spans, characters } of this.#sent.splice(0, requests)) {
+      released += spans;
+      this.#waitingCharacters -= characters;
+    }
+    this.#waitingSpans -= released;
+    return released;
   }
 
   #drop(requests: number): void {

@@ -9,6 +9,7 @@ import { failure } from '../../errors.ts';
 import type { RequestRecord } from '../../record.ts';
 import { RequestTrace } from '../../trace-context.ts';
 import { bucket, outcomeOfStream } from '../testing.ts';
+import { readableSpan } from './readable-span.ts';
 import { type SpanOptions, spansOf } from './spans.ts';
 import { type TracedRequest, tracedRequest } from './traced-request.ts';
 
@@ -40,11 +41,9 @@ function spans(record: RequestRecord, more: Partial<SpanOptions> = {}): readonly
   return spansOf(JSON.parse(sent) as TracedRequest, {
     latest: false,
     openInference: false,
-    resource: resourceFromAttributes({}),
-    scope: { name: 'test' },
     drawId: () => 'f'.repeat(16),
     ...more,
-  });
+  }).map((span) => readableSpan(span, resourceFromAttributes({}), { name: 'test' }));
 }
 
 describe('the spans of a request', () => {

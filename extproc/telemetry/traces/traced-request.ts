@@ -62,7 +62,7 @@ export interface TracedRequest extends Pick<RequestRecord, CopiedField | Bounded
   readonly overdrafts: readonly { readonly quota: string; readonly amount: number; readonly cause: string }[];
 }
 
-interface TracedCaller {
+export interface TracedCaller {
   readonly decision: 'admitted' | 'refused';
   readonly method: string | undefined;
   readonly tenant: string | undefined;
