@@ -155,6 +155,23 @@ export function guardrailResources(gatewayPort: number, providerPort: number): s
   return `${resources(gatewayPort, providerPort)}\n---\n${yaml([policy])}`;
 }
 
+/** The resources of a load, with the whole content of each request kept without its values. */
+export function contentResources(gatewayPort: number, providerPort: number): string {
+  const policy = {
+    apiVersion: API,
+    kind: 'AIContentPolicy',
+    metadata: metadata('content'),
+    spec: {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'bench' }],
+      content: ['Prompt', 'Response'],
+      destinations: ['OTLPLogs'],
+      samplingPercent: 100,
+      redact: { type: 'Builtin' },
+    },
+  };
+  return `${resources(gatewayPort, providerPort)}\n---\n${yaml([policy])}`;
+}
+
 function accessPolicy({ issuer, jwks }: AccessOptions): object {
   const identity = { tenant: { claim: 'team' }, user: { claim: 'email' }, groups: { claim: 'groups' } };
   return {

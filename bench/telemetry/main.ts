@@ -11,7 +11,7 @@ import type { MeasuredGateway } from '../gateway.ts';
 import { runLoad } from '../load.ts';
 import { cpuMs, residentBytes, start } from '../processes.ts';
 import { samplesOf } from '../prometheus.ts';
-import { resources } from '../resources.ts';
+import { contentResources, resources } from '../resources.ts';
 import { type Testbed, withTestbed } from '../testbed.ts';
 import { type TelemetryResults, type TelemetryRun, type TelemetrySide, telemetryPage } from './page.ts';
 
@@ -62,6 +62,7 @@ function withGateways<T>(
   work: (gateways: Gateways) => Promise<T>,
 ): Promise<T> {
   const yaml = (port: number) => resources(port, testbed.provider.port);
+  const withContent = (port: number) => contentResources(port, testbed.provider.port);
   const everything = {
     OTEL_SEMCONV_STABILITY_OPT_IN: 'gen_ai_latest_experimental',
     TALLYGATE_OPENINFERENCE: 'on',
@@ -69,16 +70,25 @@ function withGateways<T>(
   };
   const exporting = (url: string) => ({ ...everything, OTEL_EXPORTER_OTLP_ENDPOINT: url });
   const tenth = { OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.1' };
-  const withGateway = <R>(environment: NodeJS.ProcessEnv, use: (gateway: MeasuredGateway) => Promise<R>) =>
-    testbed.withGateway(yaml, use, [], environment);
+  const logs = { TALLYGATE_CONTENT_EXPORT: `otlp+${urls.collector}/v1/logs` };
+  const withGateway = <R>(
+    environment: NodeJS.ProcessEnv,
+    use: (gateway: MeasuredGateway) => Promise<R>,
+    its: (port: number) => string = yaml,
+  ) => testbed.withGateway(its, use, [], environment);
   return withGateway({ ...exporting(urls.collector), ...tenth }, (sampled) =>
     withGateway(exporting(urls.collector), (on) =>
-      withGateway(exporting(urls.hung), (hung) => work({ off: testbed.gateway, sampled, on, hung })),
+      withGateway(
+        { ...exporting(urls.collector), ...logs },
+        (content) =>
+          withGateway(exporting(urls.hung), (hung) => work({ off: testbed.gateway, sampled, on, content, hung })),
+        withContent,
+      ),
     ),
   );
 }
 
-const SIDES: readonly TelemetrySide[] = ['off', 'sampled', 'on', 'hung'];
+const SIDES: readonly TelemetrySide[] = ['off', 'sampled', 'on', 'content', 'hung'];
 
 async function measure(
   testbed: Testbed,
@@ -106,7 +116,7 @@ async function measure(
 }
 
 function newRuns(): Record<TelemetrySide, TelemetryRun[]> {
-  return { off: [], sampled: [], on: [], hung: [] };
+  return { off: [], sampled: [], on: [], content: [], hung: [] };
 }
 
 async function run(gateway: MeasuredGateway, stream: boolean, seconds: number): Promise<TelemetryRun> {

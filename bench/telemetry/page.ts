@@ -4,10 +4,10 @@ import type { Machine } from '../results.ts';
 import { median, ratioOf } from '../statistics.ts';
 
 /**
- * No export, a collector that accepts a tenth of the traces or all of them, and one that never
- * responds.
+ * No export, a collector that accepts a tenth of the traces, all of them or also the content, and
+ * one that never responds.
  */
-export type TelemetrySide = 'off' | 'sampled' | 'on' | 'hung';
+export type TelemetrySide = 'off' | 'sampled' | 'on' | 'content' | 'hung';
 
 export interface TelemetryRun {
   readonly requestsPerSecond: number;
@@ -35,16 +35,17 @@ const NAMES: Readonly<Record<TelemetrySide, string>> = {
   off: 'no export',
   sampled: 'traces of a tenth of the requests, metrics, OpenInference',
   on: 'traces of all requests, metrics, OpenInference',
-  hung: 'all of it, to a collector that never responds',
+  content: 'traces of all requests, metrics, OpenInference, and all content to OTLP logs',
+  hung: 'traces and metrics, to a collector that never responds',
 };
 
 export function telemetryPage(results: TelemetryResults): string {
   const { startedAt, machine, rounds, seconds, loads, bytesAStream, exported, dropped } = results;
   const kilobytes = (bytes: number) => `${short(bytes / 1024)} KB`;
   return `${[
-    '# What traces cost',
+    '# What traces and content cost',
     machineLines(startedAt, machine).join('\n'),
-    `Chat completions, 16 connections, four gateways in turn, ${rounds} rounds of ${seconds} s; medians, and ratios to no export by round (minimum to maximum in brackets). Provider, client, collector, Envoy and the processor share these cores, so the thread that builds and sends spans takes time from the others.`,
+    `Chat completions, 16 connections, five gateways in turn, ${rounds} rounds of ${seconds} s; medians, and ratios to no export by round (minimum to maximum in brackets). Provider, client, collector, Envoy and the processor share these cores, so the thread that builds and sends spans takes time from the others.`,
     '## JSON',
     rowsOf(loads.json),
     '## Streams',
