@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { JwtAuthenticator, PublicJwk } from '../../contract/access-policy.ts';
 import type { GatewayPolicy, Quota, Rule } from '../../contract/policy.ts';
 import { contentsOf, newHistory } from './contents.ts';
 
@@ -61,6 +62,28 @@ test('a guardrail policy is part of the routes that it guards, and of its own di
   const [before, after] = [of(1), of(2)];
   const changed = [...before.keys()].filter((key) => before.get(key) !== after.get(key));
   assert.deepEqual(changed.toSorted(), ['AIGatewayRoute app/a', 'AIGuardrailPolicy app/company']);
+});
+
+test('an access policy is part of the routes that it protects, and of its own digest', () => {
+  const of = (clockSkewSeconds: number, keys: readonly PublicJwk[] = []) => {
+    const rules = [{ ...rule('app/a', 'x'), access: ['app/internal'] }, rule('app/b', 'y')];
+    const authenticator: JwtAuthenticator = {
+      type: 'JWT',
+      id: 'app/internal/sso',
+      issuer: 'https://issuer.example',
+      audiences: ['ai'],
+      algorithms: ['RS256'],
+      clockSkewSeconds,
+      keys,
+      identity: {},
+    };
+    const access = { name: 'app/internal', authenticators: [authenticator], allow: [], revokeStreams: false };
+    return contentsOf({ ...policy('v', rules), accessPolicies: [access] });
+  };
+  const [before, after] = [of(1), of(2)];
+  const changed = [...before.keys()].filter((key) => before.get(key) !== after.get(key));
+  assert.deepEqual(changed.toSorted(), ['AIAccessPolicy app/internal', 'AIGatewayRoute app/a']);
+  assert.deepEqual(of(1, [{ kty: 'RSA', kid: 'new' }]), before, 'new keys of the issuer change nothing');
 });
 
 test('a quota is part of its policy and of the routes that it limits', () => {

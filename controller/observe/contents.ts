@@ -4,6 +4,7 @@
  * so their statuses do not change.
  */
 import { createHash } from 'node:crypto';
+import type { AccessPolicy } from '../../contract/access-policy.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { jsonOf } from '../../contract/policy-text.ts';
 
@@ -17,6 +18,7 @@ export function contentsOf({
   virtualHosts,
   backends,
   quotas,
+  accessPolicies,
   guardrailPolicies = [],
   contentPolicies = [],
 }: GatewayPolicy): Contents {
@@ -31,6 +33,7 @@ export function contentsOf({
   };
   const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
   const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
+  const accessTexts = new Map(accessPolicies.map((policy) => [policy.name, textOf(policy)]));
   const guardrailTexts = new Map(guardrailPolicies.map((policy) => [policy.name, jsonOf(policy)]));
   const contentTexts = new Map(contentPolicies.map((policy) => [policy.name, jsonOf(policy)]));
   for (const { rules, passthrough } of virtualHosts) {
@@ -48,6 +51,10 @@ export function contentsOf({
         // `NAMESPACE/POLICY/QUOTA`
         add(`AIQuotaPolicy ${id.slice(0, id.lastIndexOf('/'))}`, `${each.route} ${quotaTexts.get(id)}`);
       }
+      for (const name of each.access) {
+        add(route, accessTexts.get(name) ?? '');
+        add(`AIAccessPolicy ${name}`, `${each.route} ${accessTexts.get(name)}`);
+      }
       for (const name of each.guardrails ?? []) {
         add(route, guardrailTexts.get(name) ?? '');
         add(`AIGuardrailPolicy ${name}`, `${each.route} ${guardrailTexts.get(name)}`);
@@ -59,6 +66,15 @@ export function contentsOf({
     }
   }
   return new Map([...texts].map(([key, own]) => [key, createHash('sha256').update(own.join('\n')).digest('base64')]));
+}
+
+/**
+ * Returns the text of an access policy without the keys of issuers, which are no part of the object
+ * and change at any time.
+ */
+function textOf(policy: AccessPolicy): string {
+  const authenticators = policy.authenticators.map((each) => (each.type === 'JWT' ? { ...each, keys: [] } : each));
+  return jsonOf({ ...policy, authenticators });
 }
 
 /** A sidecar with an older version counts as having none. */
