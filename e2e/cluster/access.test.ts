@@ -94,6 +94,11 @@ describe('API keys', () => {
     assert.equal((await world.provider.seen()).length, before);
   });
 
+  it('a key in the address works, and Envoy does not log it', async () => {
+    const response = await fetch(`${world.url}/v1beta/models?key=${KEY}-lasting`);
+    assert.equal(response.status, 200, await response.text());
+  });
+
   it('a key works soon after its Secret was made, and stops within a second after it was removed', async (t) => {
     await apply([keySecret('batch', KEY)]);
     const madeMs = performance.now();

@@ -14,8 +14,9 @@ import type { Document } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat } from './support/ask.ts';
 import { install, SYSTEM } from './support/helm.ts';
-import { apply, condition, get, namespaceOf, waitUntil } from './support/kubectl.ts';
+import { apply, condition, get, waitUntil } from './support/kubectl.ts';
 import { ISSUER_HOST, type LoginIssuer, startLoginIssuer } from './support/login-issuer.ts';
+import { namespaceOf } from './support/namespaces.ts';
 import { sidecarLog } from './support/reach.ts';
 import { type ClusterWorld, inNamespace, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
 

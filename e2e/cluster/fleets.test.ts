@@ -10,16 +10,8 @@ import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.
 import type { Document } from '../data-plane/support/resources.ts';
 import { wordsOf } from '../data-plane/support/words.ts';
 import { install, SYSTEM } from './support/helm.ts';
-import {
-  apply,
-  command,
-  get,
-  kubectl,
-  namespaceOf,
-  removeNamespaces,
-  repository,
-  waitUntil,
-} from './support/kubectl.ts';
+import { apply, command, get, kubectl, repository, waitUntil } from './support/kubectl.ts';
+import { namespaceOf, removeNamespaces } from './support/namespaces.ts';
 import { startClusterProvider } from './support/provider.ts';
 import { proxyPods, reachGateway } from './support/reach.ts';
 import { backendOf, gatewayOf, LISTENER_PORT, routeOf, waitUntilEnforcing } from './support/world.ts';

@@ -9,7 +9,8 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { CHART, helm, install, RELEASE, SYSTEM } from './support/helm.ts';
-import { apply, CommandFailure, get, kubectl, namespaceOf, removeNamespaces, waitUntil } from './support/kubectl.ts';
+import { apply, CommandFailure, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { namespaceOf, removeNamespaces } from './support/namespaces.ts';
 import { proxyPods } from './support/reach.ts';
 import { backendOf, gatewayOf, routeOf } from './support/world.ts';
 

@@ -14,7 +14,8 @@ import { type Document, quotaPolicy, teamQuota } from '../data-plane/support/res
 import { waitFor, within } from '../data-plane/support/wait.ts';
 import { wordsOf } from '../data-plane/support/words.ts';
 import { install } from './support/helm.ts';
-import { apply, get, kubectl, namespaceOf, removeNamespaces, waitUntil } from './support/kubectl.ts';
+import { apply, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { namespaceOf, removeNamespaces } from './support/namespaces.ts';
 import { proxyPods, sidecarLog } from './support/reach.ts';
 import {
   type ClusterWorld,

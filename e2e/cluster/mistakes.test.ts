@@ -11,7 +11,8 @@ import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.
 import { type Document, quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { install } from './support/helm.ts';
-import { apply, get, kubectl, namespaceOf, removeNamespaces, waitUntil } from './support/kubectl.ts';
+import { apply, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { namespaceOf, removeNamespaces } from './support/namespaces.ts';
 import { proxyPods } from './support/reach.ts';
 import {
   backendOf,

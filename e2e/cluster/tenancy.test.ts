@@ -11,17 +11,8 @@ import type { Document } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat, type ChatAnswer } from './support/ask.ts';
 import { install } from './support/helm.ts';
-import {
-  apply,
-  CommandFailure,
-  command,
-  condition,
-  get,
-  kubectl,
-  removeNamespaces,
-  repository,
-  waitUntil,
-} from './support/kubectl.ts';
+import { apply, CommandFailure, command, condition, get, kubectl, repository, waitUntil } from './support/kubectl.ts';
+import { removeNamespaces } from './support/namespaces.ts';
 import { type ClusterProvider, startClusterProvider } from './support/provider.ts';
 import { type Reached, reachGateway } from './support/reach.ts';
 import { LISTENER_PORT, waitUntilEnforcing } from './support/world.ts';

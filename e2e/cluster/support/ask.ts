@@ -1,5 +1,6 @@
 /** Plain requests to a Gateway, with any host name and credential. */
 import http from 'node:http';
+import { noteBody } from '../../data-plane/support/leaks/requests.ts';
 
 const TIMEOUT_MS = 15_000;
 
@@ -18,6 +19,7 @@ export interface ChatAnswer {
 export function askChat(url: string, { model, headers = {}, maxOutputTokens = 20 }: ChatRequest): Promise<ChatAnswer> {
   const content = [{ role: 'user', content: 'Hello' }];
   const body = JSON.stringify({ model, messages: content, max_completion_tokens: maxOutputTokens });
+  noteBody(body, url);
   return new Promise((resolve, reject) => {
     const request = http.request(`${url}/v1/chat/completions`, {
       method: 'POST',

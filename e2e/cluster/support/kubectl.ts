@@ -4,6 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { secretsIn } from '../../../fixtures/leaks/protected-values.ts';
+import { protect } from '../../data-plane/support/leaks/outputs.ts';
 import type { Document } from '../../data-plane/support/resources.ts';
 
 export const repository = path.resolve(import.meta.dirname, '../../..');
@@ -54,6 +56,9 @@ export function kubectl(...args: readonly string[]): Promise<string> {
 
 export async function apply(documents: readonly Document[]): Promise<void> {
   const args = ['apply', '--server-side', '--force-conflicts', '--field-manager=tests', '-f', '-'];
+  for (const document of documents) {
+    protect(secretsIn(JSON.stringify(document), process.env));
+  }
   await command('kubectl', args, { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents }) });
 }
 
@@ -76,13 +81,4 @@ export async function waitUntil(condition: string, object: readonly string[], ti
 /** Returns the jsonpath for a condition of a route's first parent or a policy's first ancestor. */
 export function condition(list: 'parents' | 'ancestors', type: string, status: 'True' | 'False' | 'Unknown'): string {
   return `jsonpath={.status.${list}[0].conditions[?(@.type=="${type}")].status}=${status}`;
-}
-
-export function namespaceOf(name: string, labels: Readonly<Record<string, string>> = {}): Document {
-  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
-}
-
-/** Deletes namespaces and waits until their objects are deleted. */
-export async function removeNamespaces(...names: readonly string[]): Promise<void> {
-  await kubectl('delete', 'namespace', '--ignore-not-found', '--timeout=100s', ...names);
 }

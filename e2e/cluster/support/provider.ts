@@ -1,5 +1,6 @@
 /** Runs the simulated provider in a pod. */
 import type { Behaviour } from '../../data-plane/support/behaviour.ts';
+import { noteProviderRequests } from '../../data-plane/support/leaks/requests.ts';
 import type { Seen } from '../../data-plane/support/seen.ts';
 import { startProgram } from './program.ts';
 
@@ -23,7 +24,9 @@ export async function startClusterProvider(namespace: string, name = 'provider')
   const ask = async (method: string, body?: object) => {
     const signal = AbortSignal.timeout(10_000);
     const response = await fetch(control.url, { method, signal, ...(body && { body: JSON.stringify(body) }) });
-    return (await response.json()) as { readonly seen: readonly Seen[]; readonly open: number };
+    const answer = (await response.json()) as { readonly seen: readonly Seen[]; readonly open: number };
+    noteProviderRequests(answer.seen);
+    return answer;
   };
   return {
     name,

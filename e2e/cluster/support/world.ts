@@ -4,7 +4,8 @@
  */
 import type { Document } from '../../data-plane/support/resources.ts';
 import { PROVIDER_KEY } from '../../data-plane/support/resources.ts';
-import { apply, condition, namespaceOf, removeNamespaces, waitUntil } from './kubectl.ts';
+import { apply, condition, waitUntil } from './kubectl.ts';
+import { namespaceOf, removeNamespaces } from './namespaces.ts';
 import { type ClusterProvider, startClusterProvider } from './provider.ts';
 import { type Reached, reachGateway } from './reach.ts';
 

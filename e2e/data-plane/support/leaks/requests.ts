@@ -5,6 +5,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { credentialsIn, credentialsInAddress, textsIn } from '../../../../fixtures/leaks/protected-values.ts';
+import type { Seen } from '../seen.ts';
 import { wordsOf } from '../words.ts';
 import { Output, protect } from './outputs.ts';
 
@@ -122,4 +123,13 @@ const responses = new Output('a response to a client', ['credential', 'content']
 
 export function noteResponse(status: number, headers: IncomingHttpHeaders, body: string): void {
   responses.add(`${JSON.stringify(headers)}\n${status < 400 ? body.slice(0, SEARCHED_CHARACTERS) : body}\n`);
+}
+
+/** Notes what a provider in another process received. */
+export function noteProviderRequests(requests: readonly Pick<Seen, 'headers' | 'path' | 'body'>[]): void {
+  noteAnswers();
+  for (const { headers, path, body } of requests) {
+    noteProviderCredentials(headers, path);
+    noteBody(body, path);
+  }
 }
