@@ -52,6 +52,40 @@ test('each problem is reported with file, line, object, field and fix, and nothi
   assert.equal(stderr.split('\n')[0], expected);
 });
 
+test('API keys from two variables are two keys, from one variable they are one', async () => {
+  const file = join(folder, 'keys.yaml');
+  const key = (name: string, variable: string) => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name, labels: { 'tallygate.dev/api-key': 'true' }, annotations: { 'tallygate.dev/tenant': name } },
+    stringData: { apiKey: `\${${variable}}` },
+  });
+  const access = {
+    apiVersion: 'tallygate.dev/v1alpha1',
+    kind: 'AIAccessPolicy',
+    metadata: { name: 'internal' },
+    spec: {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }],
+      authenticate: [
+        {
+          name: 'keys',
+          type: 'APIKey',
+          apiKey: { secretSelector: { matchLabels: { 'tallygate.dev/api-key': 'true' } } },
+        },
+      ],
+      allow: [{ name: 'all', principals: [{ authenticated: true }] }],
+    },
+  };
+  const checked = (second: string) => {
+    const documents = [access, key('search', 'SEARCH_KEY'), key('ads', second)].map((each) => JSON.stringify(each));
+    writeFileSync(file, [readFileSync(acceptance, 'utf8'), ...documents].join('\n---\n'));
+    return run(file, '-o', 'none', '--strict');
+  };
+  assert.deepEqual(await checked('ADS_KEY'), { code: 0, stdout: '', stderr: '' });
+  const { code, stderr } = await checked('SEARCH_KEY');
+  assert.equal(code, 1, stderr);
+});
+
 test('YAML and JSON files of a folder are read in order', async () => {
   mkdirSync(join(folder, 'all/.hidden'), { recursive: true });
   const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);

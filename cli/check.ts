@@ -28,11 +28,11 @@ Exit codes: 0 no error, 1 an error (with --strict also a warning), 2 wrong usage
 `;
 
 /**
- * Replaces the values of variables, which are not checked. Not empty, valid in a header, and in the
- * form of a certificate.
+ * Replaces the value of a variable, which is not checked. Differs between variables, because API
+ * keys must differ. Not empty, valid in a header, and in the form of a certificate.
  */
-const placeholder = '-----BEGIN-PLACEHOLDER-----';
-export const checkedLookup: Lookup = { environment: () => placeholder, file: () => placeholder };
+const placeholderOf = (name: string) => `-----BEGIN-PLACEHOLDER-${name.replaceAll(/[^\w.-]/g, '_')}-----`;
+export const checkedLookup: Lookup = { environment: placeholderOf, file: placeholderOf };
 
 /** Example paths; the real ones depend on the machine that runs the gateway. */
 export const exampleEnvoy: EnvoyOptions = {

@@ -29,25 +29,9 @@ import {
   type WeightedLimit,
   type Window,
 } from './policy.ts';
+import { isTimeZone } from './time-zone.ts';
 import type { ModelPrices, PriceChange, PriceTier, ServiceTierPrices, TokenKind, TokenWeight } from './tokens.ts';
 import { MAX_COEFFICIENT, MAX_DIVISOR, WEIGHTED_UNITS } from './weight.ts';
-
-/** Valid names seen so far; bounded, because only a few hundred exist. */
-const knownTimeZones = new Set<string>();
-
-/** An unknown zone must be refused here; otherwise each request of the quota would fail. */
-function isTimeZone(name: string): boolean {
-  if (knownTimeZones.has(name)) {
-    return true;
-  }
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-  } catch {
-    return false;
-  }
-  knownTimeZones.add(name);
-  return true;
-}
 
 const headerMatch = z.strictObject({
   name: text,

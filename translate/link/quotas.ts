@@ -4,6 +4,7 @@ import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import { KeyConditions } from '../../contract/key-condition.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
+import { isTimeZone } from '../../contract/time-zone.ts';
 import { compileWeight, WEIGHTED_UNITS, weightFault } from '../../contract/weight.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
@@ -144,15 +145,6 @@ function expressionProblem(
 ): ProblemFields {
   const place = position === undefined ? '' : ` (character ${position})`;
   return { reason: 'Invalid', path, message: `the ${name} ${message}${place}`, fix };
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function compileQuota(policy: string, quota: QuotaSpec): Quota {

@@ -1,4 +1,5 @@
 /** Budgets and rate limits of LiteLLM become quotas. */
+import { isTimeZone } from '../../../contract/time-zone.ts';
 import { ObjectDraft, type Place } from '../draft.ts';
 import { UniqueLabels } from '../names.ts';
 import type { SourceField } from '../source-field.ts';
@@ -131,15 +132,6 @@ export function addBudget(fields: BudgetFields, scope: BudgetScope, quotas: Quot
     }
   }
   addRates(fields, scope, quotas);
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return /^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/.test(name);
-  } catch {
-    return false;
-  }
 }
 
 function money(field: SourceField | undefined): string | undefined {
