@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -28,9 +29,32 @@ const stops: (() => unknown)[] = [];
 /** The pods of the namespace whose gateways share a store. */
 const sharing = new Set<string>();
 let server: Server;
+let tailedLists = 0;
+
+/** The log of the pod `one` breaks off after two lines. */
+function tailedLog(url: string): string {
+  const lines = (...ids: readonly string[]) =>
+    ids
+      .map((requestId) => accessLine({ ...outcomeOfStream, requestId }, []))
+      .map((line, nth) => `2026-11-22T12:00:01.${nth}00000000Z ${line}`)
+      .join('');
+  const { pathname, searchParams } = new URL(url, 'http://server');
+  assert.equal(searchParams.get('timestamps'), 'true');
+  if (pathname.includes('later')) {
+    return searchParams.has('tailLines') ? '' : lines('b1', 'b2');
+  }
+  return searchParams.get('tailLines') === '3'
+    ? lines('a1', 'a2')
+    : searchParams.get('sinceTime') === '2026-11-22T12:00:01.000Z'
+      ? lines('a1', 'a2', 'a3')
+      : '';
+}
+
+const start = (args: readonly string[]) =>
+  spawn(process.execPath, [main, ...args], { env: { ...process.env, XDG_STATE_HOME: folder } });
 
 async function run(args: readonly string[]) {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, XDG_STATE_HOME: folder } });
+  const child = start(args);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text) => (stdout += text));
   child.stderr.on('data', (text) => (stderr += text));
@@ -83,7 +107,7 @@ async function execute(socket: WebSocket, pod: string, command: readonly string[
 before(async () => {
   stops.push(await startPod('proxy-1'), await startPod('proxy-2'));
   const pods = ['proxy-1', 'proxy-2', 'proxy-gone'].map((name) => ({
-    metadata: { name },
+    metadata: { name, uid: name },
     status: { phase: 'Running' },
     spec: { containers: [{ name: 'envoy' }], initContainers: [{ name: 'tallygate' }] },
   }));
@@ -98,8 +122,12 @@ before(async () => {
       response.writeHead(201).end(JSON.stringify({ status: { userInfo: { username: 'ann@example.com' } } }));
     } else if (request.url?.startsWith('/api/v1/namespaces/envoy-gateway-system/pods?')) {
       response.end(JSON.stringify({ kind: 'PodList', items: [...pods, other], metadata: {} }));
-    } else if (/\/pods\/proxy-\d\/log\?container=tallygate&follow=true&tailLines=3$/.test(request.url ?? '')) {
-      response.end(accessLine({ ...outcomeOfStream, requestId: `of-${request.url?.split('/')[6]}` }, []));
+    } else if (request.url?.startsWith('/api/v1/namespaces/tailed/pods?')) {
+      const names = tailedLists++ === 0 ? ['one', 'away'] : ['one', 'away', 'later'];
+      const items = names.map((name) => ({ ...pods[0], metadata: { name, uid: name } }));
+      response.end(JSON.stringify({ kind: 'PodList', items, metadata: {} }));
+    } else if (/\/tailed\/pods\/(one|later)\/log\?/.test(request.url ?? '')) {
+      response.end(tailedLog(request.url ?? ''));
     } else if (request.url?.endsWith('&tailLines=4')) {
       response.writeHead(403).end('{"reason":"Forbidden","message":"pods/log is forbidden"}');
     } else if (request.url?.includes('/log?')) {
@@ -230,19 +258,27 @@ test('usage of a shared store counts each request once, also of a pod that is go
   assert.match(away.stderr, /^tallygate: pod sharing-1: the store refuses connections/);
 });
 
-test('tail shows the logs of all sidecars, and names those that end', async () => {
-  const { code, stdout, stderr } = await tallygate('tail', '--lines', '3');
-  const ids = stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.split('  ').at(-1));
-  assert.deepEqual(ids.sort(), ['of-proxy-1', 'of-proxy-2']);
-  assert.deepEqual(stderr.trimEnd().split('\n').sort(), [
-    'tallygate: the log of pod proxy-1 has ended',
-    'tallygate: the log of pod proxy-2 has ended',
-    'tallygate: the log of pod proxy-gone cannot be read: no kubelet',
+test('tail follows the logs of all sidecars, also after a break and of pods that start later', async () => {
+  const child = start(['tail', '-n', '3', '--cluster', '--kubeconfig', kubeconfig, '--namespace', 'tailed']);
+  const shown = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const told = createInterface({ input: child.stderr })[Symbol.asyncIterator]();
+  const ids: string[] = [];
+  while (ids.length < 5) {
+    ids.push(
+      String((await shown.next()).value)
+        .split('  ')
+        .slice(-2)
+        .join(' '),
+    );
+  }
+  assert.deepEqual(ids.sort(), ['a1 one', 'a2 one', 'a3 one', 'b1 later', 'b2 later']);
+  const notes = [(await told.next()).value, (await told.next()).value];
+  assert.deepEqual(notes.sort(), [
+    'tallygate: pod later has started',
+    'tallygate: the log of pod away cannot be read: no kubelet; trying again',
   ]);
-  assert.equal(code, 1);
+  child.kill('SIGINT');
+  assert.deepEqual(await once(child, 'exit'), [null, 'SIGINT']);
   const forbidden = await tallygate('tail', '--lines', '4');
   assert.match(
     forbidden.stderr,

@@ -40,8 +40,16 @@ export async function* streamed<T>(socket: string, path: string): AsyncGenerator
   }
 }
 
-/** Yields the lines of a response as they arrive; `idleMs` 0: however long that takes. */
-export async function* streamedLines(socket: string, path: string, idleMs: number): AsyncGenerator<string> {
+/**
+ * Yields the lines of a response as they arrive; `idleMs` 0: however long that takes. Calls
+ * `onOpen` when the response begins.
+ */
+export async function* streamedLines(
+  socket: string,
+  path: string,
+  idleMs: number,
+  onOpen: () => void = () => {},
+): AsyncGenerator<string> {
   try {
     const { status, lines } = await askForStream(socket, path, idleMs);
     if (status === 400) {
@@ -50,6 +58,7 @@ export async function* streamedLines(socket: string, path: string, idleMs: numbe
     if (status !== 200) {
       throw otherVersion(socket, status);
     }
+    onOpen();
     yield* lines();
   } catch (error) {
     throw operatorErrorOf(error, socket);
@@ -60,16 +69,19 @@ function otherVersion(socket: string, status: number): OperatorError {
   return new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
 }
 
+/** No gateway is there, or it has ended before the end of its response. */
+export class GatewayAway extends OperatorError {}
+
 /** Returns the error with its fix where a gateway cannot be asked. */
 export function operatorErrorOf(error: unknown, socket: string): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
+      return new GatewayAway(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
     case 'EACCES':
       return new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
     case 'ECONNRESET':
-      return new OperatorError(`the gateway at ${socket} broke off its response; see its log, and try again`);
+      return new GatewayAway(`the gateway at ${socket} broke off its response; see its log, and try again`);
     default:
       return error;
   }

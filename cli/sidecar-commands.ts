@@ -3,6 +3,7 @@ import { ApiError } from '../controller/api/client.ts';
 import { openSidecars, type Sidecars } from '../controller/sidecars.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
+import { printable } from './terminal/text.ts';
 
 /** The options of commands that can ask a cluster. */
 export const clusterOptions = {
@@ -60,15 +61,20 @@ export async function withSidecars<T>(flags: ClusterFlags, work: (sidecars: Side
   }
 }
 
-/** Returns the pods; throws where there is none. */
+/** Returns the pods that do not end; throws where there is none. */
 export async function sidecarPods(sidecars: Sidecars): Promise<readonly string[]> {
   const pods = await sidecars.pods();
-  if (pods.length === 0) {
-    throw new OperatorError(
-      `no proxy pod with a sidecar runs in the namespace ${sidecars.namespace}; select another one with --namespace`,
-    );
+  const names = pods.filter(({ isEnding }) => !isEnding).map(({ name }) => name);
+  if (names.length === 0) {
+    throw noSidecars(sidecars);
   }
-  return pods;
+  return names;
+}
+
+export function noSidecars({ namespace }: Sidecars): OperatorError {
+  return new OperatorError(
+    `no proxy pod with a sidecar runs in the namespace ${namespace}; select another one with --namespace`,
+  );
 }
 
 /** Runs a command in these pods, several at once. */
@@ -102,7 +108,7 @@ export async function runInSidecars(
 /** Prints the problems, and returns the exit code. */
 export function reportProblems(problems: readonly string[]): number {
   for (const problem of problems) {
-    process.stderr.write(`tallygate: ${problem}\n`);
+    process.stderr.write(`tallygate: ${printable(problem)}\n`);
   }
   return problems.length === 0 ? 0 : 1;
 }

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openQuotaStore } from '../extproc/quota/open.ts';
@@ -40,6 +42,8 @@ async function tallygateTail(input: string, ...args: readonly string[]) {
   return { code, stdout, stderr };
 }
 
+const linesOf = (stream: Readable) => createInterface({ input: stream })[Symbol.asyncIterator]();
+
 const line = accessLine(outcomeOfStream, []);
 const failed = accessLine({ ...outcomeOfStream, requestId: 'r2', status: 502 }, []);
 
@@ -56,11 +60,20 @@ test('lines of stdin are shown, others are marked, and nothing is colored', asyn
   assert.deepEqual([errors.stdout, errors.stderr, errors.code], [failed, '? garbage\n', 0]);
 });
 
+test('lines begin with those of a time', async () => {
+  const at = (endMs: number) => accessLine({ ...outcomeOfStream, endMs, requestId: String(endMs) }, []);
+  const input = `old\n${at(1000)}old\n${at(61_000)}new\n`;
+  const { stdout } = await tallygateTail(input, '--since', '1970-01-01T00:01:00Z');
+  assert.match(stdout, /^00:01:01 .* 61000\n\? new\n$/);
+});
+
 test('a wrong flag or file is named', async () => {
   const results = await Promise.all([
     tallygateTail('', '--status', '4'),
     tallygateTail('', join(folder, 'none.log')),
     tallygateTail('', folder),
+    tallygateTail('', '--since', 'soon'),
+    tallygateTail('', '--since', '1h', '--name', 'other'),
   ]);
   assert.deepEqual(
     results.map(({ code, stderr }) => [code, stderr.split('\n')[0]]),
@@ -68,6 +81,8 @@ test('a wrong flag or file is named', async () => {
       [2, 'tallygate tail: --status 4 is neither a status such as 429 nor a class such as 4xx'],
       [1, `tallygate: ${folder}/none.log cannot be read (ENOENT); name a file with access lines`],
       [1, `tallygate: ${folder} is a directory; name a file with access lines`],
+      [2, 'tallygate tail: --since soon is no time such as 2026-11-01 or 24h'],
+      [1, 'tallygate: a gateway keeps no lines for --since; name a file with access lines'],
     ],
   );
 });
@@ -101,10 +116,43 @@ test('a running gateway gives its lines to three commands', async () => {
   assert.equal(written[0], line);
   const fourth = await tallygateTail('', '--socket', socket);
   assert.equal(fourth.stderr, 'tallygate: three commands follow the access lines already; end one of them\n');
-  const ended = Promise.all(followers.map((child) => once(child, 'exit')));
   await server.close();
-  for (const [code] of await ended) {
-    assert.equal(code, 1);
+  opened.store.close();
+  await opened.usage?.close(10_000);
+});
+
+test('a gateway that starts again is followed on', async () => {
+  const written = { write: () => {}, dropped: 0, close: () => {} };
+  const opened = openQuotaStore({ path: join(folder, 'again.db') });
+  const socket = join(folder, 'again.sock');
+  const log = createLog({ level: 'silent', keys: { process: 'extproc' } });
+  const gateway = async () => {
+    const lines = new AccessLineTap(written);
+    const server = await startQuotaServer(socket, { ...opened, refused: new RefusedRequests(), lines }, log);
+    return { lines, close: () => server.close() };
+  };
+  const child = start('--socket', socket, '--json');
+  let stderr = '';
+  child.stderr.on('data', (text) => (stderr += text));
+  assert.deepEqual(await once(child, 'exit'), [1, null]);
+  assert.match(stderr, /^tallygate: no gateway runs at /);
+  const follower = start('--socket', socket, '--json');
+  const notes = linesOf(follower.stderr);
+  const shown = linesOf(follower.stdout);
+  for (const requestId of ['r1', 'r2']) {
+    const { lines, close } = await gateway();
+    const repeated = setInterval(() => lines.write(accessLine({ ...outcomeOfStream, requestId }, [])), 20);
+    let next: string;
+    do {
+      next = String((await shown.next()).value);
+    } while (JSON.parse(next).requestId !== requestId);
+    clearInterval(repeated);
+    await close();
+    if (requestId === 'r1') {
+      assert.match(String((await notes.next()).value), /the gateway has ended; waiting until it runs again$/);
+    } else {
+      assert.match(String((await notes.next()).value), /the gateway runs again$/);
+    }
   }
   opened.store.close();
   await opened.usage?.close(10_000);

@@ -23,18 +23,36 @@ export interface Sidecars {
   readonly namespace: string;
   /** Returns the user of the kubeconfig, as the API server knows it. */
   user(): Promise<string>;
-  /** Returns the names of the running proxy pods with a sidecar. */
-  pods(): Promise<readonly string[]>;
+  /** Returns the running proxy pods with a sidecar, by name. */
+  pods(): Promise<readonly SidecarPod[]>;
   /** Runs a command of Tallygate in the sidecar of a pod. Rejects if that is impossible. */
   run(pod: string, args: readonly string[]): Promise<CommandOutput>;
-  /** Returns the last lines of the log, and what follows. Rejects with an `ApiError`. */
-  log(pod: string, lines: number, signal: AbortSignal): Promise<Readable>;
+  /**
+   * Returns lines of the log, and what follows. Each line begins with its time. Rejects with an
+   * `ApiError`.
+   */
+  log(pod: string, query: LogQuery, signal: AbortSignal): Promise<Readable>;
   close(): void;
+}
+
+export interface SidecarPod {
+  readonly name: string;
+  readonly uid: string;
+  /** The pod has its grace period to end open streams. */
+  readonly isEnding: boolean;
+}
+
+/** Which lines of a log come first; by default, all. */
+export interface LogQuery {
+  /** At most so many of the last ones. */
+  readonly lines?: number;
+  /** Only those since this time; the API server takes whole seconds. */
+  readonly sinceMs?: number;
 }
 
 interface PodList {
   readonly items: readonly {
-    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+    readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
     readonly status?: { readonly phase?: string };
     readonly spec: {
       readonly containers: readonly { readonly name: string }[];
@@ -59,25 +77,31 @@ export async function openSidecars(options: KubeconfigOptions, namespace: string
       return review.status?.userInfo?.username ?? '';
     },
     pods: async () => {
-      const names: string[] = [];
+      const pods: SidecarPod[] = [];
       let next = '';
       do {
         const query = new URLSearchParams({ labelSelector: PROXY_SELECTOR, limit: String(PAGE_SIZE), continue: next });
         const page = (await client.call(`/api/v1/namespaces/${namespace}/pods?${query}`)) as PodList;
         for (const { metadata, status, spec } of page.items) {
           const containers = [...spec.containers, ...(spec.initContainers ?? [])];
-          const runs = status?.phase === 'Running' && metadata.deletionTimestamp === undefined;
-          if (runs && containers.some(({ name }) => name === CONTAINER)) {
-            names.push(metadata.name);
+          if (status?.phase === 'Running' && containers.some(({ name }) => name === CONTAINER)) {
+            const { name, uid, deletionTimestamp } = metadata;
+            pods.push({ name, uid, isEnding: deletionTimestamp !== undefined });
           }
         }
         next = page.metadata.continue ?? '';
       } while (next !== '');
-      return names.sort();
+      return pods.sort((one, other) => (one.name < other.name ? -1 : 1));
     },
     run: (pod, args) => execute(credentials.config, namespace, pod, [...COMMAND, ...args]),
-    log: async (pod, lines, signal) => {
-      const query = new URLSearchParams({ container: CONTAINER, follow: 'true', tailLines: String(lines) });
+    log: async (pod, { lines, sinceMs }, signal) => {
+      const query = new URLSearchParams({
+        container: CONTAINER,
+        follow: 'true',
+        timestamps: 'true',
+        ...(lines !== undefined && { tailLines: String(lines) }),
+        ...(sinceMs !== undefined && { sinceTime: new Date(sinceMs).toISOString() }),
+      });
       const log = await client.stream(`/api/v1/namespaces/${namespace}/pods/${pod}/log?${query}`, signal);
       // A gateway may be quiet for long.
       return log.setTimeout(0);

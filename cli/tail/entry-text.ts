@@ -5,8 +5,8 @@ import { isError } from './filter.ts';
 
 const SLOW_MS = 10_000;
 
-/** Returns the parts of the line, what matters most first. */
-export function entryParts(entry: AccessEntry): readonly StyledText[] {
+/** Returns the parts of the line, what matters most first; `pod`: the one that wrote the line. */
+export function entryParts(entry: AccessEntry, pod?: string): readonly StyledText[] {
   const { time, status, durationMs, tenants, user, model, backend, route, requestId } = entry;
   const parts: StyledText[] = [
     { text: /^[\d-]{10}T([\d:]{8})/.exec(time)?.[1] ?? '--:--:--', style: 'dim' },
@@ -28,7 +28,7 @@ export function entryParts(entry: AccessEntry): readonly StyledText[] {
   for (const note of notesOf(entry)) {
     parts.push({ text: printable(note), style: isError(entry) ? 'red' : 'yellow' });
   }
-  for (const text of [route, requestId]) {
+  for (const text of [route, requestId, pod]) {
     if (text !== undefined) {
       parts.push({ text: printable(text), style: 'dim' });
     }
@@ -37,9 +37,9 @@ export function entryParts(entry: AccessEntry): readonly StyledText[] {
 }
 
 /** Returns the parts of a line that is no access line. */
-export function unknownParts(line: string): readonly StyledText[] {
+export function unknownParts(line: string, pod?: string): readonly StyledText[] {
   return [
-    { text: '? ', style: 'yellow' },
+    { text: pod === undefined ? '? ' : `? ${printable(pod)}: `, style: 'yellow' },
     { text: printable(line), style: 'dim' },
   ];
 }

@@ -23,7 +23,7 @@ export function filterOf(flags: FilterFlags): EntryFilter | string {
   if (wrong !== undefined) {
     return `--status ${wrong} is neither a status such as 429 nor a class such as 4xx`;
   }
-  const slowMs = flags.slow === undefined ? 0 : spanMs(flags.slow);
+  const slowMs = flags.slow === undefined ? Number.NEGATIVE_INFINITY : spanMs(flags.slow);
   if (slowMs === undefined) {
     return `--slow ${flags.slow} is no span such as 500ms, 5s or 1m`;
   }

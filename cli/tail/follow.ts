@@ -4,8 +4,8 @@ import { setTimeout as after } from 'node:timers/promises';
 import { LineReader } from './lines.ts';
 
 export interface FileFollowing {
-  /** How many of the lines that the file has come first. */
-  readonly lines: number;
+  /** How many of the lines that the file has come first; undefined: all. */
+  readonly lines: number | undefined;
   readonly pollMs: number;
   /** Ends the lines at the end of the file. */
   readonly signal?: AbortSignal;
@@ -22,7 +22,7 @@ export async function* followFile(path: string, options: FileFollowing): AsyncGe
   let reader = new LineReader();
   let file = await open(path);
   try {
-    let position = await startOfLast(file, options.lines, block);
+    let position = options.lines === undefined ? 0 : await startOfLast(file, options.lines, block);
     for (;;) {
       const { bytesRead } = await file.read(block, 0, block.length, position);
       if (bytesRead > 0) {
