@@ -1,23 +1,16 @@
 /** What the environment says about where content goes. */
 import { type ContentExport, newContentExport } from '../extproc/telemetry/content/content-export.ts';
+import type { S3AccessKey } from '../extproc/telemetry/content/s3-sender.ts';
 import type { Log } from '../runtime/log.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
 
-/** Throws an `OperatorError` where a bucket has no credentials. */
+/** Throws an `OperatorError` where the access key of the bucket is not complete. */
 export function openContentExport(settings: Settings, log: Log): ContentExport {
-  const targets = settings.TALLYGATE_CONTENT_EXPORT;
-  const { TALLYGATE_CONTENT_S3_KEY_ID: id, TALLYGATE_CONTENT_S3_SECRET_KEY: secret } = settings;
-  const credentials = id === undefined || secret === undefined ? undefined : { id, secret };
-  if (credentials === undefined && targets.some(({ type }) => type === 's3')) {
-    throw new OperatorError(
-      'TALLYGATE_CONTENT_EXPORT names a bucket without credentials: set TALLYGATE_CONTENT_S3_KEY_ID and TALLYGATE_CONTENT_S3_SECRET_KEY, or remove the bucket',
-    );
-  }
   return newContentExport({
-    targets,
+    targets: settings.TALLYGATE_CONTENT_EXPORT,
     headers: settings.TALLYGATE_CONTENT_EXPORT_HEADERS,
-    credentials,
+    accessKey: accessKeyOf(settings),
     hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
     onDestination: (destination, failure) => {
       if (failure === undefined) {
@@ -27,4 +20,22 @@ export function openContentExport(settings: Settings, log: Log): ContentExport {
       }
     },
   });
+}
+
+/** Returns undefined where the bucket is written with the identity of this process. */
+function accessKeyOf(settings: Settings): S3AccessKey | undefined {
+  const {
+    TALLYGATE_CONTENT_S3_KEY_ID: id,
+    TALLYGATE_CONTENT_S3_SECRET_KEY: secret,
+    TALLYGATE_CONTENT_S3_SESSION_TOKEN: sessionToken,
+  } = settings;
+  if (id !== undefined && secret !== undefined) {
+    return { id, secret, ...(sessionToken !== undefined && { sessionToken }) };
+  }
+  if ((id ?? secret ?? sessionToken) !== undefined) {
+    throw new OperatorError(
+      'the access key for the bucket of content is not complete: set TALLYGATE_CONTENT_S3_KEY_ID and TALLYGATE_CONTENT_S3_SECRET_KEY, or neither',
+    );
+  }
+  return undefined;
 }

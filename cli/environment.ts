@@ -46,7 +46,7 @@ const usageExportHeaders: Variable<ExportHeaders> = {
 };
 
 const contentExport: Variable<readonly ContentTarget[]> = {
-  form: 'otlp+URL, s3://BUCKET/PREFIX?region=REGION or s3+URL?region=REGION, separated by commas, each once',
+  form: 'otlp+URL, otlp+URL?protocol=grpc, s3://BUCKET/PREFIX?region=REGION or s3+URL?region=REGION, separated by commas, each once',
   parse: parseContentTargets,
   fallback: [],
 };
@@ -84,9 +84,10 @@ export const variables = {
   TALLYGATE_CONTENT_EXPORT: contentExport,
   /** Headers for the collector of content, such as credentials. */
   TALLYGATE_CONTENT_EXPORT_HEADERS: usageExportHeaders,
-  /** The credentials for the bucket of content. */
+  /** The access key for the bucket of content. */
   TALLYGATE_CONTENT_S3_KEY_ID: optionalText(),
   TALLYGATE_CONTENT_S3_SECRET_KEY: optionalText(),
+  TALLYGATE_CONTENT_S3_SESSION_TOKEN: optionalText(),
   /** The Redis or Valkey in which replicas share the counts of quotas; may contain a password. */
   TALLYGATE_QUOTA_STORE_URL: optionalText(),
   TALLYGATE_QUOTA_STORE_PASSWORD_FILE: optionalText(),

@@ -17,8 +17,6 @@ export function awsSigner({ id, secret, sessionToken }: AwsCredentials, region: 
     service,
     sha256: Sha256,
     applyChecksum: true,
-    // S3 takes the path of the request as it is.
-    uriEscapePath: service !== 's3',
   });
 }
 

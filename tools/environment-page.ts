@@ -44,15 +44,19 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
   },
   TALLYGATE_CONTENT_EXPORT: {
     description:
-      'Where the [content](../guides/content.md#destinations) goes that an AIContentPolicy keeps: `otlp+http://HOST:4318/v1/logs` for `OTLPLogs`, `s3://BUCKET/PREFIX?region=REGION` or `s3+https://HOST/BUCKET/PREFIX?region=REGION` for `S3`; a bucket may have `&encryption=AES256` or `&encryption=aws:kms&kms-key=KEY`.',
+      'Where the [content](../guides/content.md#destinations) goes that an AIContentPolicy keeps: `otlp+http://HOST:4318/v1/logs` or `otlp+http://HOST:4317?protocol=grpc` for `OTLPLogs`, `s3://BUCKET/PREFIX?region=REGION` or `s3+https://HOST/BUCKET/PREFIX?region=REGION` for `S3`; a bucket may have `&encryption=AES256` or `&encryption=aws:kms&kms-key=KEY`.',
     fallback: 'nowhere',
   },
   TALLYGATE_CONTENT_EXPORT_HEADERS: {
     description: 'Headers for that collector, such as `authorization=Bearer%20TOKEN`.',
     fallback: 'none',
   },
-  TALLYGATE_CONTENT_S3_KEY_ID: { description: 'The id of the access key for the bucket of content.', fallback: 'none' },
-  TALLYGATE_CONTENT_S3_SECRET_KEY: { description: 'The secret access key for this bucket.', fallback: 'none' },
+  TALLYGATE_CONTENT_S3_KEY_ID: {
+    description: 'The id of the access key for the bucket of content.',
+    fallback: 'the [identity](../guides/content.md#credentials-of-the-bucket) that AWS gives to this process',
+  },
+  TALLYGATE_CONTENT_S3_SECRET_KEY: { description: 'The secret of this access key.' },
+  TALLYGATE_CONTENT_S3_SESSION_TOKEN: { description: 'The session token of this access key, if it is temporary.' },
   TALLYGATE_ERROR_DETAIL: {
     description:
       'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',

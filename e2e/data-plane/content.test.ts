@@ -19,6 +19,7 @@ const EMAIL = 'jane.doe@example.com';
 const PLANTED = [CARD, CARD.replaceAll(' ', ''), EMAIL];
 const WORDS = { off: 'quiet-words-of-nobody', kept: 'kept-words' };
 const EVENT = 'gen_ai.client.inference.operation.details';
+const TRACES_TOKEN = 'token-of-the-collector-of-traces';
 const [KEY_ID, SECRET_KEY] = ['AKIDEXAMPLE', 'bucket-secret-key'];
 
 const policy: Document = {
@@ -56,7 +57,8 @@ before(async () => {
       environment: {
         OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
         OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-        TALLYGATE_CONTENT_EXPORT: `otlp+${collector.url}/v1/logs,s3+${bucket.url}/content/prompts?region=eu-central-1&encryption=AES256`,
+        OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer%20${TRACES_TOKEN}`,
+        TALLYGATE_CONTENT_EXPORT: `otlp+${collector.url}/v1/logs?protocol=http/json,s3+${bucket.url}/content/prompts?region=eu-central-1&encryption=AES256`,
         TALLYGATE_CONTENT_S3_KEY_ID: KEY_ID,
         TALLYGATE_CONTENT_S3_SECRET_KEY: SECRET_KEY,
       },
@@ -116,6 +118,7 @@ for (const stream of [false, true]) {
     // The client gets its answer as it is.
     assert.ok(stream || text.includes(CARD));
     await waitFor('both', () => kept().length > before.logs && bucket.objects.length > before.objects, 5_000);
+    assert.equal(collector.logHeaders['authorization'], undefined);
     const log = JSON.stringify(kept().at(-1));
     const masked = `${WORDS.kept}: card <CreditCard-1> of <Email-1>, done.`;
     assert.equal(log.split(masked).length, 3, log);

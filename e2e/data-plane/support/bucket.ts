@@ -34,7 +34,8 @@ export async function startBucket(keyId: string, secretKey: string, region: stri
       return;
     }
     output.add(`${request.url}\n${body}\n`);
-    objects.push({ key: request.url ?? '', body: body.toString(), headers: request.headers });
+    const [key = ''] = (request.url ?? '').split('?');
+    objects.push({ key, body: body.toString(), headers: request.headers });
     response.writeHead(200).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -64,7 +65,8 @@ function expected(
   const hmac = (key: string | Buffer, data: string) => createHmac('sha256', key).update(data).digest();
   const names = /SignedHeaders=([^,]+)/.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const headers = names.split(';').map((name) => `${name}:${String(request.headers[name]).trim()}\n`);
-  const canonical = [request.method, request.url, '', headers.join(''), names, sha256(body)].join('\n');
+  const [path, query = ''] = (request.url ?? '').split('?');
+  const canonical = [request.method, path, query, headers.join(''), names, sha256(body)].join('\n');
   const time = String(request.headers['x-amz-date']);
   const scope = `${time.slice(0, 8)}/${region}/s3/aws4_request`;
   const text = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n');

@@ -27,6 +27,8 @@ export interface Collector {
   /** Names of metrics. */
   readonly metrics: ReadonlySet<string>;
   readonly logs: readonly Document[];
+  /** Of the last message with logs. */
+  readonly logHeaders: http.IncomingHttpHeaders;
   /** Stops responding. */
   hang(): void;
   /** Breaks off what it has not responded to, and responds again. */
@@ -44,6 +46,7 @@ export async function startCollector({ receivesContent = false }: CollectorOptio
   const spans: CollectedSpan[] = [];
   const metrics = new Set<string>();
   const logs: Document[] = [];
+  let logHeaders: http.IncomingHttpHeaders = {};
   let hangs = false;
   const server = http.createServer(async (request, response) => {
     const chunks: Buffer[] = [];
@@ -61,6 +64,9 @@ export async function startCollector({ receivesContent = false }: CollectorOptio
     for (const { name } of inScopes(message.resourceMetrics, 'scopeMetrics', 'metrics')) {
       metrics.add(name as string);
     }
+    if (message.resourceLogs !== undefined) {
+      logHeaders = request.headers;
+    }
     logs.push(...inScopes(message.resourceLogs, 'scopeLogs', 'logRecords'));
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
   });
@@ -71,6 +77,9 @@ export async function startCollector({ receivesContent = false }: CollectorOptio
     spans,
     metrics,
     logs,
+    get logHeaders() {
+      return logHeaders;
+    },
     hang() {
       hangs = true;
     },

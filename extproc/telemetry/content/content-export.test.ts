@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { ContentPolicy } from '../../../contract/content.ts';
 import { compileContentPolicy } from '../../content/compile.ts';
@@ -11,9 +8,8 @@ import { outcomeOfStream } from '../testing.ts';
 import { newContentExport } from './content-export.ts';
 import { ContentQueue, type ContentWorker } from './content-queue.ts';
 import type { ContentReport } from './content-worker.ts';
-import { type ContentEntry, contentEntry } from './entry.ts';
-import { s3ContentSender } from './s3-sender.ts';
-import { parseContentTargets, type S3ContentTarget } from './target.ts';
+import { contentEntry } from './entry.ts';
+import type { OtlpContentTarget } from './target.ts';
 
 const kept: RecordedContent = {
   policy: 'default/reviews',
@@ -59,38 +55,7 @@ test('an entry has the messages of the conventions', () => {
   assert.equal(attributes['tallygate.content.truncated'], true);
 });
 
-test('targets of another form are refused', () => {
-  assert.deepEqual(
-    parseContentTargets('otlp+http://c:4318/v1/logs, s3://b-1/p/q?region=eu-central-1&encryption=aws:kms&kms-key=k'),
-    [
-      { type: 'otlp', url: 'http://c:4318/v1/logs' },
-      {
-        type: 's3',
-        url: 'https://b-1.s3.eu-central-1.amazonaws.com/p/q/',
-        region: 'eu-central-1',
-        encryption: 'aws:kms',
-        kmsKey: 'k',
-      },
-    ],
-  );
-  assert.deepEqual(parseContentTargets('s3+http://minio:9000/bucket?region=us-east-1'), [
-    { type: 's3', url: 'http://minio:9000/bucket/', region: 'us-east-1' },
-  ]);
-  for (const wrong of [
-    '',
-    'http://c',
-    's3://bucket/p',
-    's3://Bucket/p?region=r',
-    's3+http://minio:9000?region=r',
-    's3+http://user:secret@minio/b?region=r',
-    's3://bucket/p?region=r&encryption=none',
-    's3://bucket/p?region=r&kms-key=k',
-    's3://bucket/p?region=r&acl=public-read',
-    'otlp+http://a,otlp+http://b',
-  ]) {
-    assert.equal(parseContentTargets(wrong), undefined, wrong);
-  }
-});
+const collector: OtlpContentTarget = { type: 'otlp', url: 'http://c', protocol: 'http/protobuf' };
 
 /** A worker that does only what a test says. */
 function newFakeWorker() {
@@ -120,9 +85,11 @@ function newFakeWorker() {
 }
 
 function queueWith(fake: ReturnType<typeof newFakeWorker>, maxUnits: number) {
-  const seen = { queue_full: 0, export_failed: 0, exported: 0, failures: [] as (string | undefined)[] };
+  const clock = { ms: 0 };
+  const failures: (string | undefined)[] = [];
+  const seen = { queue_full: 0, export_failed: 0, export_refused: 0, exported: 0, failures };
   const queue = new ContentQueue({
-    worker: { target: { type: 'otlp', url: 'http://c' }, headers: {}, credentials: undefined },
+    worker: { target: collector, headers: {}, accessKey: undefined },
     maxUnits,
     dropped: (reason, count) => {
       seen[reason] += count;
@@ -131,9 +98,10 @@ function queueWith(fake: ReturnType<typeof newFakeWorker>, maxUnits: number) {
       seen.exported += count;
     },
     onDestination: (failure) => seen.failures.push(failure),
+    now: () => clock.ms,
     newWorker: () => fake.worker,
   });
-  return { queue, seen };
+  return { queue, seen, clock };
 }
 
 test('what waits is bounded, and what has no room is counted', () => {
@@ -148,16 +116,20 @@ test('what waits is bounded, and what has no room is counted', () => {
   assert.deepEqual([fake.tasks.length, seen.queue_full, seen.exported], [3, 3, 1]);
 });
 
-test('failures are counted, and told once until the destination recovers', () => {
+test('failures are counted by reason, and told once until the destination recovers', () => {
   const fake = newFakeWorker();
-  const { queue, seen } = queueWith(fake, 1000);
-  for (let i = 0; i < 6; i++) {
+  const { queue, seen, clock } = queueWith(fake, 1000);
+  for (let i = 0; i < 9; i++) {
     queue.add('{}');
   }
-  fake.report({ entries: 2, exported: 1, failure: 'gone' });
-  fake.report({ entries: 1, failure: 'still gone' });
+  fake.report({ entries: 2, exported: 1, failure: { reason: 'export_failed', text: 'gone' } });
+  fake.report({ entries: 2, failure: { reason: 'export_refused', text: 'denied' } });
   fake.report({ entries: 1, exported: 1 });
-  assert.deepEqual([seen.export_failed, seen.exported, seen.failures], [2, 2, ['gone', undefined]]);
+  fake.report({ entries: 1, failure: { reason: 'export_failed', text: 'gone again' } });
+  assert.deepEqual([seen.export_failed, seen.export_refused, seen.exported, seen.failures], [2, 2, 2, ['gone']]);
+  clock.ms = 60_000;
+  fake.report({ entries: 1, exported: 1 });
+  assert.deepEqual(seen.failures, ['gone', undefined]);
   fake.exit();
   assert.equal(seen.export_failed, 4);
 });
@@ -186,9 +158,9 @@ const policy: ContentPolicy = {
 test('content is redacted in a thread, and what has no destination is counted', async () => {
   const fake = newFakeWorker();
   const content = newContentExport({
-    targets: [{ type: 'otlp', url: 'http://c' }],
+    targets: [collector],
     headers: {},
-    credentials: undefined,
+    accessKey: undefined,
     hashesKeys: false,
     onDestination: () => undefined,
     newWorker: () => fake.worker,
@@ -219,41 +191,4 @@ test('content is redacted in a thread, and what has no destination is counted', 
   const tooMuch = await exported(['OTLPLogs'], 'x'.repeat(17 * 1024 * 1024));
   assert.deepEqual([tooMuch, content.dropped.get('queue_full')], [[], 1]);
   await content.close(100);
-});
-
-const entry: ContentEntry = contentEntry(outcomeOfStream, kept, '0000-1', false);
-
-async function bucketWith(statuses: readonly number[]) {
-  const requests: { readonly url: string; readonly headers: IncomingHttpHeaders }[] = [];
-  const server = createServer((request, response) => {
-    requests.push({ url: request.url!, headers: request.headers });
-    response.writeHead(statuses[requests.length - 1] ?? 200).end('<Error>x</Error>');
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/bucket/`;
-  const target: S3ContentTarget = { type: 's3', url, region: 'r', encryption: 'aws:kms', kmsKey: 'key-1' };
-  const sender = s3ContentSender(target, { id: 'i', secret: 's' }, { timeoutMs: 2000, delaysMs: [1, 1] });
-  return { requests, sender, close: () => server.close() };
-}
-
-test('objects are encrypted at rest as the operator says, and stored again after a failure of the bucket', async () => {
-  const { requests, sender, close } = await bucketWith([503, 200]);
-  assert.deepEqual(await sender.send([entry]), { accepted: 1, failure: undefined });
-  assert.equal(requests.length, 2);
-  const { url, headers } = requests[1]!;
-  assert.match(url, /^\/bucket\/\d{4}\/\d\d\/\d\d\/\d\d\/0000-1\.json$/);
-  assert.equal(headers['x-amz-server-side-encryption'], 'aws:kms');
-  assert.equal(headers['x-amz-server-side-encryption-aws-kms-key-id'], 'key-1');
-  assert.match(String(headers.authorization), /SignedHeaders=[^,]*x-amz-server-side-encryption/);
-  close();
-});
-
-test('a refusal of the bucket is final, and a bucket that is gone fails', async () => {
-  const { requests, sender, close } = await bucketWith([403]);
-  assert.deepEqual(await sender.send([entry]), { accepted: 0, failure: 'the bucket answered 403' });
-  assert.equal(requests.length, 1);
-  close();
-  const gone = await sender.send([entry, entry]);
-  assert.equal(gone.accepted, 0);
-  assert.notEqual(gone.failure, undefined);
 });

@@ -1,18 +1,19 @@
 /** The way of kept content to the destinations that its policies name. */
 import { randomUUID } from 'node:crypto';
 import type { ContentDestination } from '../../../contract/content.ts';
-import type { AwsCredentials } from '../../../runtime/aws-signer.ts';
 import { RedactionQueue } from '../../content/redaction-queue.ts';
 import type { ExportHeaders } from '../../quota/export/target.ts';
 import type { RecordedContent, RequestRecord } from '../../record.ts';
 import { ContentQueue, type ContentQueueOptions } from './content-queue.ts';
 import { contentEntry } from './entry.ts';
+import type { S3AccessKey } from './s3-sender.ts';
 import type { ContentTarget } from './target.ts';
 
 export interface ContentExportOptions {
   readonly targets: readonly ContentTarget[];
   readonly headers: ExportHeaders;
-  readonly credentials: AwsCredentials | undefined;
+  /** For the bucket; undefined: the identity of this process. */
+  readonly accessKey: S3AccessKey | undefined;
   /** Whether names of callers are shown as SHA-256 only. */
   readonly hashesKeys: boolean;
   readonly onDestination: (destination: ContentDestination, failure: string | undefined) => void;
@@ -32,7 +33,7 @@ export interface ContentExport {
 const destinations: Readonly<Record<ContentTarget['type'], ContentDestination>> = { otlp: 'OTLPLogs', s3: 'S3' };
 
 export function newContentExport(options: ContentExportOptions): ContentExport {
-  const { targets, headers, credentials, hashesKeys, onDestination, newWorker } = options;
+  const { targets, headers, accessKey, hashesKeys, onDestination, newWorker } = options;
   const dropped = new Map<string, number>();
   const drop = (reason: string, count = 1) => dropped.set(reason, (dropped.get(reason) ?? 0) + count);
   let exported = 0;
@@ -40,7 +41,7 @@ export function newContentExport(options: ContentExportOptions): ContentExport {
     targets.map((target) => {
       const destination = destinations[target.type];
       const queue = new ContentQueue({
-        worker: { target, headers, credentials },
+        worker: { target, headers, accessKey },
         dropped: drop,
         exported: (count) => {
           exported += count;

@@ -5,15 +5,21 @@
 import { Worker } from 'node:worker_threads';
 import { errorMessage } from '../../../runtime/error-message.ts';
 import type { ContentReport, ContentTask, ContentWorkerOptions } from './content-worker.ts';
+import type { ExportDropReason, SendFailure } from './sender.ts';
 
 export interface ContentQueueOptions {
   readonly worker: ContentWorkerOptions;
   /** The most UTF-16 units of JSON that wait, in both threads. */
   readonly maxUnits?: number;
-  readonly dropped: (reason: 'queue_full' | 'export_failed', count: number) => void;
+  readonly dropped: (reason: 'queue_full' | ExportDropReason, count: number) => void;
   readonly exported: (count: number) => void;
-  /** Called when the destination begins to fail, with the reason, and when it recovers. */
+  /**
+   * Called when the destination begins to fail, with the reason, and when it has not failed for
+   * `RECOVERY_MS`.
+   */
   readonly onDestination: (failure: string | undefined) => void;
+  /** Milliseconds. */
+  readonly now?: () => number;
   /** Starts the worker; tests have their own. */
   readonly newWorker?: (options: ContentWorkerOptions) => ContentWorker;
 }
@@ -31,6 +37,8 @@ export interface ContentWorker {
 /** 500 requests with 16 KB of prompt and of answer. */
 const MAX_UNITS = 16 * 1024 * 1024;
 const MAX_HEAP_MB = 128;
+/** A destination that fails now and then is told of once. */
+const RECOVERY_MS = 30_000;
 
 export class ContentQueue {
   readonly #options: ContentQueueOptions;
@@ -39,7 +47,8 @@ export class ContentQueue {
   readonly #sizes: number[] = [];
   #units = 0;
   #worker: ContentWorker | undefined;
-  #failure: string | undefined;
+  /** When the destination failed last; present while it is told of as failing. */
+  #failedAtMs: number | undefined;
   #closed: (() => void) | undefined;
 
   constructor(options: ContentQueueOptions) {
@@ -81,7 +90,7 @@ export class ContentQueue {
     const worker = newWorker(options);
     worker.unref();
     worker.on('message', (report) => this.#reported(report));
-    worker.on('error', (error) => this.#destination(errorMessage(error)));
+    worker.on('error', (error) => this.#destination({ reason: 'export_failed', text: errorMessage(error) }));
     worker.on('exit', () => {
       this.#worker = undefined;
       this.#drop(this.#sizes.length);
@@ -94,7 +103,7 @@ export class ContentQueue {
     this.#options.exported(exported);
     this.#release(entries);
     if (entries > exported) {
-      this.#options.dropped('export_failed', entries - exported);
+      this.#options.dropped(failure?.reason ?? 'export_failed', entries - exported);
     }
     if (entries > 0) {
       this.#destination(failure);
@@ -104,11 +113,18 @@ export class ContentQueue {
     }
   }
 
-  #destination(failure: string | undefined): void {
-    if ((failure === undefined) !== (this.#failure === undefined)) {
-      this.#options.onDestination(failure);
+  #destination(failure: SendFailure | undefined): void {
+    const { onDestination, now = performance.now.bind(performance) } = this.#options;
+    if (failure !== undefined) {
+      const isKnown = this.#failedAtMs !== undefined;
+      this.#failedAtMs = now();
+      if (!isKnown) {
+        onDestination(failure.text);
+      }
+    } else if (this.#failedAtMs !== undefined && now() - this.#failedAtMs >= RECOVERY_MS) {
+      this.#failedAtMs = undefined;
+      onDestination(undefined);
     }
-    this.#failure = failure;
   }
 
   #release(entries: number): number {
@@ -128,6 +144,17 @@ export class ContentQueue {
 function startWorker(workerData: ContentWorkerOptions): ContentWorker {
   return new Worker(new URL('./content-worker.ts', import.meta.url), {
     workerData,
+    env: workerEnvironment(process.env),
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   });
+}
+
+/**
+ * Returns what the libraries may read: without the credentials of the collector of traces, which
+ * would be sent to the one of content, and without the identity of the machine, which all pods of
+ * a node share, unless the operator asks for it.
+ */
+function workerEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { OTEL_EXPORTER_OTLP_HEADERS: _, OTEL_EXPORTER_OTLP_LOGS_HEADERS: __, ...others } = environment;
+  return { AWS_EC2_METADATA_DISABLED: 'true', AWS_EC2_METADATA_V1_DISABLED: 'true', ...others };
 }

@@ -1,25 +1,27 @@
-/** Sends content as log records by OTLP over HTTP, with the exporter of OpenTelemetry. */
-import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http';
+/** Sends content as log records by OTLP, with the exporters of OpenTelemetry. */
+
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ExportHeaders } from '../../quota/export/target.ts';
 import type { ContentEntry } from './entry.ts';
-import { type ContentSender, SEND_TIMEOUT_MS } from './sender.ts';
+import { type ContentSender, SEND_TIMEOUT_MS, type SendFailure } from './sender.ts';
 import type { OtlpContentTarget } from './target.ts';
 
 /** The event of the conventions that has prompts and answers. */
 const EVENT_NAME = 'gen_ai.client.inference.operation.details';
 const scope = { name: 'tallygate.content' };
+const MAX_OPEN = 2;
 
-export function otlpContentSender(
-  { url }: OtlpContentTarget,
+export async function otlpContentSender(
+  target: OtlpContentTarget,
   headers: ExportHeaders,
   timeoutMs: number = SEND_TIMEOUT_MS,
-): ContentSender {
-  const exporter = new OTLPLogExporter({ url, headers, timeoutMillis: timeoutMs, concurrencyLimit: 1 });
+): Promise<ContentSender> {
+  const exporter = await newExporter(target, headers, timeoutMs);
   const resource = resourceFromAttributes({ 'service.name': 'tallygate' });
   return {
     maxEntries: 32,
+    maxOpen: MAX_OPEN,
     send: (entries) =>
       new Promise((resolve) => {
         exporter.export(
@@ -28,11 +30,73 @@ export function otlpContentSender(
             resolve(
               code === 0
                 ? { accepted: entries.length, failure: undefined }
-                : { accepted: 0, failure: error?.message ?? 'the collector did not answer' },
+                : { accepted: 0, failure: failureOf(error, target) },
             ),
         );
       }),
   };
+}
+
+/** The exporters read compression and certificates from the environment. */
+async function newExporter(
+  { url, protocol }: OtlpContentTarget,
+  headers: ExportHeaders,
+  timeoutMs: number,
+): Promise<LogRecordExporter> {
+  const options = { url, headers: { ...headers }, timeoutMillis: timeoutMs, concurrencyLimit: MAX_OPEN };
+  switch (protocol) {
+    case 'grpc': {
+      const [{ OTLPLogExporter }, { Metadata }] = await Promise.all([
+        import('@opentelemetry/exporter-logs-otlp-grpc'),
+        import('@grpc/grpc-js'),
+      ]);
+      const metadata = new Metadata();
+      for (const [name, value] of Object.entries(headers)) {
+        metadata.set(name, value);
+      }
+      return new OTLPLogExporter({ url, metadata, timeoutMillis: timeoutMs, concurrencyLimit: MAX_OPEN });
+    }
+    case 'http/json': {
+      const { OTLPLogExporter } = await import('@opentelemetry/exporter-logs-otlp-http');
+      return new OTLPLogExporter(options);
+    }
+    case 'http/protobuf': {
+      const { OTLPLogExporter } = await import('@opentelemetry/exporter-logs-otlp-proto');
+      return new OTLPLogExporter(options);
+    }
+    default:
+      throw new Error(`unknown protocol ${protocol satisfies never}`);
+  }
+}
+
+const CHECK_HEADERS = 'check TALLYGATE_CONTENT_EXPORT_HEADERS';
+const CHECK_URL = 'check the URL and protocol in TALLYGATE_CONTENT_EXPORT';
+
+/** What an operator does about a status that is not tried again. */
+const httpFixes: Readonly<Record<number, string>> = {
+  401: CHECK_HEADERS,
+  403: CHECK_HEADERS,
+  404: CHECK_URL,
+  405: CHECK_URL,
+  415: CHECK_URL,
+};
+const grpcFixes: Readonly<Record<number, string | undefined>> = {
+  3: undefined,
+  7: CHECK_HEADERS,
+  12: CHECK_URL,
+  16: CHECK_HEADERS,
+};
+
+/** The collector chooses the text of an error. */
+function failureOf(error: Error | undefined, { protocol }: OtlpContentTarget): SendFailure {
+  const code = error !== undefined && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+  if (code === undefined) {
+    return { reason: 'export_failed', text: error?.message ?? 'the collector did not answer' };
+  }
+  const fix = protocol === 'grpc' ? grpcFixes[code] : httpFixes[code];
+  const isFinal = protocol === 'grpc' ? code in grpcFixes : code < 500 && code !== 408 && code !== 429;
+  const text = `the collector answered ${code}`;
+  return { reason: isFinal ? 'export_refused' : 'export_failed', text: fix ? `${text}: ${fix}` : text };
 }
 
 function logRecord(

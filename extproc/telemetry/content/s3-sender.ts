@@ -1,86 +1,112 @@
 /** Stores content in an S3-compatible bucket, one JSON object for each request and policy. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type AwsCredentials, awsSigner } from '../../../runtime/aws-signer.ts';
+import { PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { errorMessage } from '../../../runtime/error-message.ts';
 import type { ContentEntry } from './entry.ts';
-import { type ContentSender, SEND_TIMEOUT_MS } from './sender.ts';
+import { type ContentSender, SEND_TIMEOUT_MS, type SendFailure } from './sender.ts';
 import type { S3ContentTarget } from './target.ts';
 
-const RETRY_DELAYS_MS = [200, 1_000];
+/** An access key for the bucket. */
+export interface S3AccessKey {
+  readonly id: string;
+  readonly secret: string;
+  readonly sessionToken?: string;
+}
 
+const CONNECT_TIMEOUT_MS = 2_000;
+const MAX_OPEN = 32;
+
+/** `accessKey`: absent: the identity of this process, as AWS's SDK finds and renews it. */
 export function s3ContentSender(
   target: S3ContentTarget,
-  credentials: AwsCredentials,
-  {
-    timeoutMs = SEND_TIMEOUT_MS,
-    delaysMs = RETRY_DELAYS_MS,
-  }: { timeoutMs?: number; delaysMs?: readonly number[] } = {},
+  accessKey: S3AccessKey | undefined,
+  timeoutMs: number = SEND_TIMEOUT_MS,
 ): ContentSender {
-  const signer = awsSigner(credentials, target.region, 's3');
-  const put = async (url: URL, body: string): Promise<PutResult> => {
-    const signed = await signer.sign({
-      method: 'PUT',
-      protocol: url.protocol,
-      hostname: url.hostname,
-      path: url.pathname,
-      query: {},
-      headers: { host: url.host, 'content-type': 'application/json', ...encryptionHeaders(target) },
-      body,
-    });
-    const { host: _, ...headers } = signed.headers;
-    const signal = AbortSignal.timeout(timeoutMs);
-    const response = await fetch(url, { method: 'PUT', headers, body, redirect: 'error', signal });
-    await response.body?.cancel();
-    return response.ok ? 'stored' : { status: response.status };
-  };
+  const { endpoint, region } = target;
+  const client = new S3Client({
+    region,
+    // Other providers do not know the names of buckets as hosts, nor AWS's newer checksums.
+    ...(endpoint !== undefined && { endpoint, forcePathStyle: true, requestChecksumCalculation: 'WHEN_REQUIRED' }),
+    ...(accessKey && { credentials: sdkCredentials(accessKey) }),
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: timeoutMs,
+      throwOnRequestTimeout: true,
+      httpAgent: { maxSockets: MAX_OPEN },
+      httpsAgent: { maxSockets: MAX_OPEN },
+    },
+  });
   return {
-    maxEntries: 8,
+    maxEntries: 1,
+    maxOpen: MAX_OPEN,
     async send(entries) {
-      const failures = await Promise.all(entries.map((entry) => store(put, target, entry, delaysMs)));
+      const failures = await Promise.all(entries.map((entry) => store(client, target, entry, timeoutMs)));
       const failed = failures.filter((failure) => failure !== undefined);
       return { accepted: entries.length - failed.length, failure: failed[0] };
     },
   };
 }
 
-type PutResult = 'stored' | { readonly status: number };
+function sdkCredentials({ id, secret, sessionToken }: S3AccessKey) {
+  return { accessKeyId: id, secretAccessKey: secret, ...(sessionToken !== undefined && { sessionToken }) };
+}
 
 /** Returns why the entry is not stored. */
 async function store(
-  put: (url: URL, body: string) => Promise<PutResult>,
-  { url }: S3ContentTarget,
-  entry: ContentEntry,
-  delaysMs: readonly number[],
-): Promise<string | undefined> {
-  const { id, timeMs, span, attributes, instructions, input, output } = entry;
+  client: S3Client,
+  target: S3ContentTarget,
+  { id, timeMs, span, attributes, instructions, input, output }: ContentEntry,
+  timeoutMs: number,
+): Promise<SendFailure | undefined> {
+  const { bucket, prefix, encryption, kmsKey } = target;
   const time = new Date(timeMs).toISOString();
-  const key = new URL(`${time.slice(0, 13).replaceAll(/[-T]/g, '/')}/${id}.json`, url);
   const content = { system_instructions: instructions, input_messages: input, output_messages: output };
-  const body = JSON.stringify({ id, time, ...span, attributes, ...content });
-  let failure: string | undefined;
-  for (const delayMs of [...delaysMs, undefined]) {
-    try {
-      const result = await put(key, body);
-      if (result === 'stored') {
-        return undefined;
-      }
-      failure = `the bucket answered ${result.status}`;
-      if (result.status < 500 && result.status !== 429) {
-        return failure;
-      }
-    } catch (error) {
-      failure = errorMessage(error);
-    }
-    if (delayMs !== undefined) {
-      await sleep(delayMs);
-    }
+  const command = new PutObjectCommand({
+    Bucket: bucket,
+    Key: `${prefix}${time.slice(0, 13).replaceAll(/[-T]/g, '/')}/${id}.json`,
+    Body: JSON.stringify({ id, time, ...span, attributes, ...content }),
+    ContentType: 'application/json',
+    ...(encryption !== undefined && { ServerSideEncryption: encryption }),
+    ...(kmsKey !== undefined && { SSEKMSKeyId: kmsKey }),
+  });
+  try {
+    await client.send(command, { abortSignal: AbortSignal.timeout(2 * timeoutMs) });
+    return undefined;
+  } catch (error) {
+    return error instanceof S3ServiceException
+      ? refusalOf(error, target)
+      : { reason: 'export_failed', text: connectionText(error) };
   }
-  return failure;
 }
 
-function encryptionHeaders({ encryption, kmsKey }: S3ContentTarget): Readonly<Record<string, string>> {
+/** What an operator does about an error of S3, by its code. */
+const fixes: Readonly<Record<string, string>> = {
+  AccessDenied: 'allow s3:PutObject on its objects and, with aws:kms, kms:GenerateDataKey on the key',
+  AllAccessDisabled: 'use another bucket',
+  ExpiredToken: 'replace the access key and its session token',
+  InvalidAccessKeyId: 'replace the access key',
+  InvalidToken: 'replace the access key and its session token',
+  NoSuchBucket: 'create it, or correct TALLYGATE_CONTENT_EXPORT',
+  RequestTimeTooSkewed: 'correct the clock of this machine',
+  SignatureDoesNotMatch: 'replace the secret access key, or correct the region',
+};
+
+function refusalOf(error: S3ServiceException, { bucket, region }: S3ContentTarget): SendFailure {
+  const { httpStatusCode: status = 0 } = error.$metadata;
+  const said = error.$response?.headers['x-amz-bucket-region'];
+  const isElsewhere = said !== undefined && said !== region;
+  const fix = isElsewhere ? `correct region=${region} in TALLYGATE_CONTENT_EXPORT to ${said}` : fixes[error.name];
+  const text = `the bucket ${bucket} answered ${status} (${error.name})`;
+  const isFinal = status < 500 && status !== 408 && status !== 429;
   return {
-    ...(encryption !== undefined && { 'x-amz-server-side-encryption': encryption }),
-    ...(kmsKey !== undefined && { 'x-amz-server-side-encryption-aws-kms-key-id': kmsKey }),
+    reason: isFinal ? 'export_refused' : 'export_failed',
+    text: fix === undefined ? text : `${text}: ${fix}`,
   };
+}
+
+/** Of a name with several addresses, only the code says something. */
+function connectionText(error: unknown): string {
+  if (error instanceof Error && error.name === 'CredentialsProviderError') {
+    return 'no credentials for the bucket: set TALLYGATE_CONTENT_S3_KEY_ID and TALLYGATE_CONTENT_S3_SECRET_KEY, or give this process an identity of AWS';
+  }
+  return errorMessage(error) || String((error as NodeJS.ErrnoException).code ?? 'no connection');
 }

@@ -1,14 +1,19 @@
 /** Where content is exported to: what the operator says for each destination that policies name. */
+import { OTLP_PROTOCOLS, type OtlpProtocol } from '../../../runtime/otlp-protocols.ts';
 
 export interface OtlpContentTarget {
   readonly type: 'otlp';
   readonly url: string;
+  readonly protocol: OtlpProtocol;
 }
 
 export interface S3ContentTarget {
   readonly type: 's3';
-  /** Of the bucket and the prefix of all keys, with a slash at the end. */
-  readonly url: string;
+  /** `http(s)://HOST[:PORT]` of a provider other than AWS. */
+  readonly endpoint?: string;
+  readonly bucket: string;
+  /** Of all keys: empty, or with a slash at the end. */
+  readonly prefix: string;
   readonly region: string;
   /** Encryption at rest; absent: as the bucket does by default. */
   readonly encryption?: 'AES256' | 'aws:kms';
@@ -18,11 +23,12 @@ export interface S3ContentTarget {
 
 export type ContentTarget = OtlpContentTarget | S3ContentTarget;
 
-const parameters: ReadonlySet<string> = new Set(['region', 'encryption', 'kms-key']);
+const s3Parameters: ReadonlySet<string> = new Set(['region', 'encryption', 'kms-key']);
 
 /**
- * Reads `otlp+URL`, `s3://BUCKET/PREFIX?region=REGION` for AWS and `s3+URL?region=REGION` for
- * others, whose path begins with the bucket, separated by commas; undefined: the form is wrong.
+ * Reads `otlp+URL?protocol=PROTOCOL`, `s3://BUCKET/PREFIX?region=REGION` for AWS and
+ * `s3+URL?region=REGION` for others, whose path begins with the bucket, separated by commas;
+ * undefined: the form is wrong.
  */
 export function parseContentTargets(text: string): readonly ContentTarget[] | undefined {
   const targets = text.split(',').map((part) => parseTarget(part.trim()));
@@ -32,27 +38,42 @@ export function parseContentTargets(text: string): readonly ContentTarget[] | un
 }
 
 function parseTarget(text: string): ContentTarget | undefined {
-  const otlp = /^otlp\+(https?:\/\/\S+)$/.exec(text);
-  if (otlp !== null) {
-    const url = URL.parse(otlp[1]!);
-    return url === null || url.username !== '' || url.hash !== '' ? undefined : { type: 'otlp', url: url.href };
-  }
-  const s3 = /^s3(?::\/\/([a-z0-9.-]{3,63})(?=[/?])|\+(?=https?:\/\/))(\S*)$/.exec(text);
-  return s3 === null ? undefined : s3Target(s3[1], s3[2]!);
-}
-
-function s3Target(bucket: string | undefined, rest: string): S3ContentTarget | undefined {
-  const region = /[?&]region=([a-z0-9-]+)(&|$)/.exec(rest)?.[1];
-  const url = URL.parse(bucket === undefined ? rest : `https://${bucket}.s3.${region}.amazonaws.com${rest}`);
-  if (url === null || region === undefined || url.username !== '' || url.hash !== '') {
+  const [, type, rest = ''] = /^(otlp|s3)\+(https?:\/\/\S+)$/.exec(text) ?? [];
+  const url = URL.parse(type === undefined ? text : rest);
+  if (url === null || url.username !== '' || url.hash !== '') {
     return undefined;
   }
-  const names = [...url.searchParams.keys()];
-  const encryption = url.searchParams.get('encryption') ?? undefined;
-  const kmsKey = url.searchParams.get('kms-key') ?? undefined;
+  if (type === 'otlp') {
+    return otlpTarget(url);
+  }
+  if (type === 's3') {
+    const [, bucket = '', ...prefix] = url.pathname.split('/');
+    return s3Target(url, bucket, prefix.join('/'), url.origin);
+  }
+  return url.protocol === 's3:' ? s3Target(url, url.host, url.pathname.slice(1), undefined) : undefined;
+}
+
+/** The other parameters belong to the collector. */
+function otlpTarget(url: URL): OtlpContentTarget | undefined {
+  const named = url.searchParams.get('protocol') ?? 'http/protobuf';
+  const protocol = OTLP_PROTOCOLS.find((each) => each === named);
+  url.searchParams.delete('protocol');
+  return protocol && { type: 'otlp', url: url.href, protocol };
+}
+
+function s3Target(
+  { searchParams }: URL,
+  bucket: string,
+  prefix: string,
+  endpoint: string | undefined,
+): S3ContentTarget | undefined {
+  const region = searchParams.get('region') ?? '';
+  const encryption = searchParams.get('encryption') ?? undefined;
+  const kmsKey = searchParams.get('kms-key') ?? undefined;
   const isEncryption = encryption === undefined || encryption === 'AES256' || encryption === 'aws:kms';
-  const hasBucket = bucket !== undefined || url.pathname.length > 1;
-  if (!names.every((name) => parameters.has(name)) || !isEncryption || !hasBucket) {
+  const isKnown = [...searchParams.keys()].every((name) => s3Parameters.has(name));
+  const isPlace = /^[a-z0-9.-]{3,63}$/.test(bucket) && /^[\w/!.*'()-]*$/.test(prefix) && /^[a-z0-9-]+$/.test(region);
+  if (!isKnown || !isEncryption || !isPlace) {
     return undefined;
   }
   if (kmsKey !== undefined && encryption !== 'aws:kms') {
@@ -60,7 +81,9 @@ function s3Target(bucket: string | undefined, rest: string): S3ContentTarget | u
   }
   return {
     type: 's3',
-    url: `${url.origin}${url.pathname.replace(/\/*$/, '/')}`,
+    ...(endpoint !== undefined && { endpoint }),
+    bucket,
+    prefix: prefix.replace(/\/*$/, prefix === '' ? '' : '/'),
     region,
     ...(encryption !== undefined && { encryption }),
     ...(kmsKey !== undefined && { kmsKey }),
