@@ -200,7 +200,8 @@ const trouble: readonly PanelDescription[] = [
   {
     type: 'lines',
     title: 'Content of prompts and answers',
-    description: 'What content policies keep: records that destinations accepted, and what was dropped, by reason.',
+    description:
+      'What content policies keep: records that destinations accepted, and what was dropped, by reason. Alert: TallygateContentDropped.',
     unit: 'ops',
     width: 12,
     queries: [
