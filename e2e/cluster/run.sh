@@ -28,7 +28,7 @@ if [ $# -gt 0 ]; then
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
   # These take less than ten minutes in total. Others run only by name.
-  whole=(e2e/cluster/{access,attempts,browser-login,budget-alerts,chart,console,enforcing,first-completion,fleets,guardrails,install,living,mistakes,own-answers,rolling,shared-store,tenancy,user-policies}.test.ts)
+  whole=(e2e/cluster/{access,attempts,browser-login,budget-alerts,chart,console,dashboards,enforcing,first-completion,fleets,guardrails,install,living,mistakes,own-answers,rolling,shared-store,tenancy,user-policies}.test.ts)
 fi
 # run WRAPPER…
 run() {

@@ -11,32 +11,19 @@ import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { type PrometheusServer, skipWithoutPrometheus, startPrometheus } from '../../fixtures/prometheus-server.ts';
 import { skipWithoutRedis } from '../../fixtures/redis-server.ts';
+import { emptyQueries, panelsIn, type ShownDashboard } from './support/dashboards.ts';
 import { type ObservedWorld, startObservedWorld } from './support/observed-world.ts';
 import { waitFor } from './support/wait.ts';
 
 const repository = path.resolve(import.meta.dirname, '../..');
 const folder = path.join(repository, 'charts/tallygate/files/dashboards');
 
-interface Panel {
-  readonly type: string;
-  readonly title: string;
-  readonly targets?: readonly { readonly expr: string }[];
-}
+const WINDOW = '20s';
 
 const dashboards = readdirSync(folder).map((file) => ({
   file,
-  panels: (JSON.parse(readFileSync(path.join(folder, file), 'utf8')).panels as readonly Panel[]).filter(
-    ({ type }) => type !== 'row',
-  ),
+  panels: panelsIn(JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as ShownDashboard),
 }));
-
-/** Replaces the variables as Grafana does with `All`; the windows are short, as the test is. */
-function withoutVariables(expr: string): string {
-  return expr
-    .replaceAll('$__rate_interval', '20s')
-    .replaceAll('$__range', '20s')
-    .replaceAll(/"\$[a-z]+"/g, '".*"');
-}
 
 /** Serves the metrics of a controller, which only a cluster has, by the names in its source. */
 async function startControllerMetrics(): Promise<http.Server> {
@@ -89,29 +76,16 @@ describe('the dashboards', { skip: skipWithoutPrometheus || skipWithoutRedis }, 
     await waitFor('two scrapes', async () => (await count()) >= seen + 2);
   }
 
-  async function emptyQueries(panels: readonly Panel[]): Promise<readonly string[]> {
-    const empty: string[] = [];
-    for (const { title, targets = [] } of panels) {
-      for (const { expr } of targets) {
-        const samples = await prometheus.query(withoutVariables(expr));
-        if (!samples.some(({ value }) => Number.isFinite(value))) {
-          empty.push(`${title}: ${expr}`);
-        }
-      }
-    }
-    return empty;
-  }
-
   for (const { file, panels } of dashboards) {
     it(`${file}: each query has data`, async () => {
       assert.ok(panels.length > 5);
       assert.ok(panels.every(({ targets = [] }) => targets.length > 0));
-      let empty = await emptyQueries(panels);
+      let empty = await emptyQueries(prometheus, panels, WINDOW);
       // Some metrics sample the traffic: one count a second is compared, for example.
       for (let wave = 1; wave <= 3 && empty.length > 0; wave++) {
         await world.traffic();
         await twoScrapes();
-        empty = await emptyQueries(panels);
+        empty = await emptyQueries(prometheus, panels, WINDOW);
       }
       assert.deepEqual(empty, []);
     });
