@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../../tools/fuzz/cases.ts';
-import { longestMatch, MAX_PATTERN_MATCH, PatternDetector } from './pattern-detector.ts';
+import type { Finding } from './detector.ts';
+import { longestMatch, MAX_PATTERN_MATCH, MAX_STEPS, PatternDetector, readsAhead } from './pattern-detector.ts';
 import { findAll, findInPieces, found } from './testing.ts';
 
 describe('a detector of patterns', () => {
@@ -86,6 +87,48 @@ describe('a detector of patterns', () => {
   ] as const) {
     it(`knows that ${source} matches at most ${longest} units`, () => {
       assert.equal(longestMatch(source), longest);
+    });
+  }
+});
+
+describe('a search that reads ahead', () => {
+  it('is bounded in steps, and hides nothing behind the bound', () => {
+    const detector = new PatternDetector(['a.*z|a']);
+    const out: Finding[] = [];
+    const length = 8192;
+    detector.find('a'.repeat(length), 0, length, out);
+    const steps = out.reduce((sum, { start }) => sum + length - start, 0);
+    assert.ok(steps <= MAX_STEPS + length, `${steps} steps`);
+    let end = 0;
+    for (const finding of out) {
+      assert.equal(finding.start, end);
+      end = finding.end;
+    }
+    assert.equal(end, length);
+  });
+
+  it('finds each of many matches of an expression that cannot read ahead', () => {
+    const out: Finding[] = [];
+    new PatternDetector(['[0-9]+']).find('12,'.repeat(2730), 0, 8190, out);
+    assert.equal(out.length, 2730);
+  });
+
+  const expressions: Readonly<Record<string, boolean>> = {
+    'a.*z|a': true,
+    'a(.*z)?': true,
+    '(ab*c)+': true,
+    '(?:x.*y){2,}': true,
+    '[0-9]+': false,
+    'a.*z': false,
+    '(a|b)c{2,5}': false,
+    '[|)?*]+x': false,
+    '\\|\\)*x+': false,
+    '\\Q(a)*|\\Eb+': false,
+    '(project) [a-z]+': false,
+  };
+  for (const [source, reads] of Object.entries(expressions)) {
+    it(`${source} ${reads ? 'reads' : 'does not read'} ahead`, () => {
+      assert.equal(readsAhead(source), reads);
     });
   }
 });

@@ -10,20 +10,26 @@ const require = createRequire(import.meta.url);
 /** Longer matches of an expression without an upper bound are found in parts in a stream. */
 export const MAX_PATTERN_MATCH = 1024;
 
+/**
+ * Characters that the matches of one expression in one slice may read, about 30 ms. `a.*z|a` reads
+ * the rest of the slice for each `a`, so 8 KB would take more than a second.
+ */
+export const MAX_STEPS = 1 << 20;
+
 /** Other characters than ASCII, and the beginnings of escapes. */
 const SPECIAL = /[^\0-\x7f]|[&%\\]/;
 
 const folded = new FoldedText();
 
 export class PatternDetector implements Detector {
-  readonly #expressions: readonly RE2JS[];
+  readonly #expressions: readonly { readonly regex: RE2JS; readonly readsAhead: boolean }[];
   /** No match is longer, in UTF-16 units. */
   readonly #longest: number;
 
   /** Throws for an expression that is no RE2. */
   constructor(sources: readonly string[]) {
     const { RE2JS: engine } = require('re2js') as typeof import('re2js');
-    this.#expressions = sources.map((source) => engine.compile(source));
+    this.#expressions = sources.map((source) => ({ regex: engine.compile(source), readsAhead: readsAhead(source) }));
     this.#longest = Math.min(MAX_PATTERN_MATCH, Math.max(...sources.map(longestMatch)));
   }
 
@@ -55,13 +61,18 @@ export class PatternDetector implements Detector {
     });
   }
 
-  /** Reports each match that begins in [from, to). */
+  /**
+   * Reports each match that begins in [from, to). Beyond the budget of steps, the rest of the slice
+   * counts as one match, so that nobody hides a value behind many others.
+   */
   #search(window: string, from: number, to: number, report: (start: number, end: number) => void): void {
-    for (const expression of this.#expressions) {
-      const matcher = expression.matcher(window);
+    for (const { regex, readsAhead } of this.#expressions) {
+      const matcher = regex.matcher(window);
       let at = from;
+      let steps = 0;
       while (at <= window.length && matcher.find(at) && matcher.start() < to) {
-        const end = matcher.end();
+        steps += readsAhead ? window.length - matcher.start() : 0;
+        const end = steps > MAX_STEPS ? Math.max(to, matcher.end()) : matcher.end();
         if (end > matcher.start()) {
           report(matcher.start(), end);
         }
@@ -81,6 +92,22 @@ export class PatternDetector implements Detector {
     return Math.min(open, folded.startOf(Math.max(0, folded.length - this.#longest)));
   }
 }
+
+/**
+ * Returns whether a search may read on behind the end of what it then finds, as far as the text
+ * goes. That takes a repetition without bound, and alternatives or a repeated group: otherwise, the
+ * expression has matched once its required parts have, and ends with what follows them.
+ */
+export function readsAhead(source: string): boolean {
+  if (longestMatch(source) !== Number.POSITIVE_INFINITY) {
+    return false;
+  }
+  const structure = source.replaceAll(LITERAL, 'x');
+  return /\||\)[?*+{]/.test(structure);
+}
+
+/** Quoted text, an escape or a class. */
+const LITERAL = /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]/gsu;
 
 /**
  * Returns an upper bound of the length of what an expression matches, in UTF-16 units; Infinity if
