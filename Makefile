@@ -81,6 +81,11 @@ test-unit: setup ## Run the unit tests beside the code
 e2e-data-plane: setup .tools/.python ## Run official clients through a real Envoy
 	node --test --test-concurrency=$(shell nproc) --test-timeout=240000 'e2e/data-plane/*.test.ts'
 
+.PHONY: e2e-collector
+e2e-collector: setup ## Export to a real OpenTelemetry Collector, which Go builds first
+	e2e/collector/build.sh
+	tools/own-network.sh node --test --test-concurrency=1 --test-timeout=240000 'e2e/collector/*.test.ts'
+
 .PHONY: e2e-cluster
 e2e-cluster: setup ## Run the cluster tests (E2E_KUBECONFIG=FILE selects the cluster)
 	e2e/cluster/run.sh $(FILES)

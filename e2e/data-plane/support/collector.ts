@@ -21,11 +21,19 @@ export interface CollectedSpan {
   readonly service: unknown;
 }
 
+export interface CollectedMetric {
+  readonly unit: string;
+  /** The member of the message that has the data points. */
+  readonly type: 'sum' | 'gauge' | 'histogram';
+  /** The attributes of each data point of the last export. */
+  readonly points: readonly Readonly<Record<string, unknown>>[];
+}
+
 export interface Collector {
   readonly url: string;
   readonly spans: readonly CollectedSpan[];
-  /** Names of metrics. */
-  readonly metrics: ReadonlySet<string>;
+  /** By name. */
+  readonly metrics: ReadonlyMap<string, CollectedMetric>;
   readonly logs: readonly Document[];
   /** Of the last message with logs. */
   readonly logHeaders: http.IncomingHttpHeaders;
@@ -44,7 +52,7 @@ export interface CollectorOptions {
 export async function startCollector({ receivesContent = false }: CollectorOptions = {}): Promise<Collector> {
   const output = new Output('what the collector received', receivesContent ? ['content'] : []);
   const spans: CollectedSpan[] = [];
-  const metrics = new Set<string>();
+  const metrics = new Map<string, CollectedMetric>();
   const logs: Document[] = [];
   let logHeaders: http.IncomingHttpHeaders = {};
   let hangs = false;
@@ -61,8 +69,8 @@ export async function startCollector({ receivesContent = false }: CollectorOptio
     output.add(json);
     const message = JSON.parse(json.toString()) as OtlpMessage;
     spans.push(...spansIn(message));
-    for (const { name } of inScopes(message.resourceMetrics, 'scopeMetrics', 'metrics')) {
-      metrics.add(name as string);
+    for (const metric of inScopes(message.resourceMetrics, 'scopeMetrics', 'metrics')) {
+      metrics.set(metric['name'] as string, collectedMetric(metric));
     }
     if (message.resourceLogs !== undefined) {
       logHeaders = request.headers;
@@ -102,7 +110,7 @@ interface OtlpMessage {
   readonly resourceLogs?: Scopes;
 }
 
-type KeyValues = readonly { readonly key: string; readonly value: OtlpValue }[];
+export type KeyValues = readonly { readonly key: string; readonly value: OtlpValue }[];
 type OtlpValue = Readonly<Record<string, unknown>>;
 
 function inScopes(resources: Scopes | undefined, scopes: string, items: string): readonly Document[] {
@@ -120,18 +128,32 @@ function spansIn({ resourceSpans = [] }: OtlpMessage): readonly CollectedSpan[] 
       parentSpanId: (span['parentSpanId'] as string | undefined) || undefined,
       startNanos: BigInt(span['startTimeUnixNano'] as string),
       endNanos: BigInt(span['endTimeUnixNano'] as string),
-      status: (span['status'] as { readonly code?: number }).code ?? 0,
-      attributes: valuesOf(span['attributes'] as KeyValues),
-      events: ((span['events'] ?? []) as { readonly name: string; readonly attributes: KeyValues }[]).map((event) => ({
+      status: (span['status'] as { readonly code?: number } | undefined)?.code ?? 0,
+      attributes: valuesOf((span['attributes'] ?? []) as KeyValues),
+      events: ((span['events'] ?? []) as { readonly name: string; readonly attributes?: KeyValues }[]).map((event) => ({
         name: event.name,
-        attributes: valuesOf(event.attributes),
+        attributes: valuesOf(event.attributes ?? []),
       })),
       service,
     }));
   });
 }
 
-function valuesOf(list: KeyValues): Readonly<Record<string, unknown>> {
+function collectedMetric(metric: Document): CollectedMetric {
+  const type = (['sum', 'gauge', 'histogram'] as const).find((name) => metric[name] !== undefined);
+  if (type === undefined) {
+    throw new Error(`unknown type of metric: ${JSON.stringify(metric).slice(0, 200)}`);
+  }
+  const { dataPoints } = metric[type] as { readonly dataPoints: readonly { readonly attributes?: KeyValues }[] };
+  return {
+    unit: metric['unit'] as string,
+    type,
+    points: dataPoints.map(({ attributes = [] }) => valuesOf(attributes)),
+  };
+}
+
+/** Returns attributes by their names. */
+export function valuesOf(list: KeyValues): Readonly<Record<string, unknown>> {
   return Object.fromEntries(list.map(({ key, value }) => [key, plain(value)]));
 }
 
