@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { ConsoleRequest } from '../console/api/api.ts';
+import { createLog } from '../runtime/log.ts';
 import { ClusterConsole } from './console.ts';
+import { startConsoleServer } from './console-server.ts';
 import type { ConsoleContent, ConsoleReplyBody } from './push/console-questions.ts';
 import { type ConnectedSidecar, nothingReported } from './push/sidecar.ts';
 
@@ -264,4 +266,23 @@ test('a stop goes to the gateway of the request only', async () => {
   assert.equal((await stop(`${randomUUID()}-1a2b3c4d-17`)).status, 404);
   assert.equal((await stop('1a2b3c4d-17')).status, 404);
   assert.equal(asked.length, 1);
+});
+
+test('credentials that are not valid reach the gateways a few times only', async () => {
+  const { console, asked } = newRig([
+    { name: 'one', reply: refusal(401) },
+    { name: 'two', reply: refusal(401) },
+  ]);
+  const server = await startConsoleServer(
+    { type: 'tcp', host: '127.0.0.1', port: 0 },
+    console,
+    createLog({ level: 'silent' }),
+  );
+  const send = (nth: number) =>
+    fetch(`http://127.0.0.1:${server.port}/console/api/me`, { headers: { authorization: `Bearer guess-${nth}` } });
+  const responses = await Promise.all(Array.from({ length: 100 }, (_, nth) => send(nth)));
+  const limited = responses.filter(({ status }) => status === 429);
+  assert.deepEqual([limited.length, asked.length], [70, 60]);
+  assert.match(limited[0]?.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
+  await server.close();
 });

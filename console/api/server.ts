@@ -1,6 +1,7 @@
 /** Serves a console over HTTP: the page and its API, below `/console/`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConsoleAnswer, ConsoleRequest } from './api.ts';
+import { CallerLimits, callerOf } from './caller-limits.ts';
 import { type PageFiles, pageFiles } from './page-files.ts';
 import { isLocalRequest } from './same-origin.ts';
 
@@ -27,6 +28,7 @@ export interface ConsoleHandlerOptions {
 export function consoleHandler(
   options: ConsoleHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const limits = new CallerLimits();
   let files: Promise<PageFiles> | undefined;
   const loaded = () => {
     files ??= pageFiles();
@@ -42,7 +44,7 @@ export function consoleHandler(
       return false;
     }
     const answered = path.startsWith(API)
-      ? answerApi(options.answer, request, response, path.slice(API.length), new URLSearchParams(query))
+      ? answerApi({ ...options, limits }, request, response, path.slice(API.length), new URLSearchParams(query))
       : answerFile(loaded(), request, response, path.slice('/console/'.length));
     answered.catch((error: unknown) => {
       options.onError(error);
@@ -53,7 +55,7 @@ export function consoleHandler(
 }
 
 async function answerApi(
-  answer: ConsoleHandlerOptions['answer'],
+  { answer, limits }: Pick<ConsoleHandlerOptions, 'answer'> & { readonly limits: CallerLimits },
   incoming: IncomingMessage,
   response: ServerResponse,
   path: string,
@@ -73,17 +75,44 @@ async function answerApi(
     },
   };
   const tooLong = Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES;
-  const { status, body } = tooLong
-    ? { status: 413, body: { error: { message: 'Requests of the console have no body.' } } }
-    : await answer(request);
+  const { status, body, retryAfterSeconds } = tooLong
+    ? { ...refusal(413, 'Requests of the console have no body.'), retryAfterSeconds: undefined }
+    : await limitedAnswer(answer, limits, incoming, request);
   incoming.resume();
   response.writeHead(status, {
     ...headers,
     'content-type': 'application/json',
     ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
     ...(tooLong && { connection: 'close' }),
   });
   response.end(`${JSON.stringify(body)}\n`);
+}
+
+async function limitedAnswer(
+  answer: ConsoleHandlerOptions['answer'],
+  limits: CallerLimits,
+  incoming: IncomingMessage,
+  request: ConsoleRequest,
+): Promise<ConsoleAnswer & { readonly retryAfterSeconds?: number }> {
+  const admission = limits.admit(callerOf(incoming, request.credential));
+  if (admission.type === 'limited') {
+    const { retryAfterSeconds } = admission;
+    const message = `The console gets too many requests without a valid credential, or of one caller. Wait ${retryAfterSeconds} s.`;
+    return { ...refusal(429, message), retryAfterSeconds };
+  }
+  let status = 503;
+  try {
+    const answered = await answer(request);
+    status = answered.status;
+    return answered;
+  } finally {
+    admission.done(status);
+  }
+}
+
+function refusal(status: number, message: string): ConsoleAnswer {
+  return { status, body: { error: { message } } };
 }
 
 async function answerFile(

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Viewer } from '../api/viewer.ts';
 import { BackendsSection } from './backends.ts';
 import { BudgetsSection } from './budgets.ts';
-import { ConsoleError, get, signIn, signOut } from './client.ts';
+import { ConsoleError, get, isCredentialStored, signIn, signOut } from './client.ts';
 import { shownOwner } from './format.ts';
 import { RefreshContext } from './polled.ts';
 import { RefusalsSection } from './refusals.ts';
@@ -42,7 +42,7 @@ function App(): ComponentChildren {
       setState({ type: 'shown', me: await get<Me>('me') });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      setState({ type: error instanceof ConsoleError && error.status === 401 ? 'signed-out' : 'failed', message });
+      setState({ type: wantsCredential(error) ? 'signed-out' : 'failed', message });
     }
   };
   useEffect(() => void load(), []);
@@ -64,7 +64,15 @@ function App(): ComponentChildren {
   }
   if (state.type !== 'shown') {
     const text = state.type === 'failed' ? state.message : 'Loading …';
-    return h('main', null, h('h1', null, 'Tallygate'), h('p', { role: 'status' }, text));
+    const again = () => leave('');
+    return h(
+      'main',
+      null,
+      h('h1', null, 'Tallygate'),
+      h('p', { role: 'status' }, text),
+      isCredentialStored() &&
+        h('p', null, h('button', { type: 'button', onClick: again }, 'Sign in with another credential')),
+    );
   }
   const { me } = state;
   return h(
@@ -82,6 +90,11 @@ function App(): ComponentChildren {
       h(BackendsSection, null),
     ),
   );
+}
+
+/** Whether the API refused the request for its credential, or for the lack of one. */
+function wantsCredential(error: unknown): boolean {
+  return error instanceof ConsoleError && (error.status === 401 || (error.status === 429 && !isCredentialStored()));
 }
 
 function PageHeader(props: {

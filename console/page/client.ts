@@ -16,6 +16,10 @@ export function signIn(credential: string): void {
   sessionStorage.setItem(STORED, credential);
 }
 
+export function isCredentialStored(): boolean {
+  return sessionStorage.getItem(STORED) !== null;
+}
+
 export function signOut(): void {
   sessionStorage.removeItem(STORED);
 }

@@ -160,6 +160,21 @@ describe('the API of the console', () => {
     assert.equal((await ask(OPERATOR_KEY, `streams/${id}/stop`, 'POST')).status, 200);
     assert.equal((await ended).choices[0]?.finish_reason, 'length');
   });
+
+  it('refuses an address that guesses credentials, and nobody else', async () => {
+    const send = async (address: string, key: string) => {
+      const headers = { authorization: `Bearer ${key}`, 'x-forwarded-for': address };
+      return await fetch(`${world.gateway.metricsUrl}/console/api/me`, { headers });
+    };
+    for (let nth = 0; nth < 30; nth++) {
+      const { status } = await send('192.0.2.1', `tg-guess-${nth}`);
+      assert.equal(status, 401);
+    }
+    const limited = await send('192.0.2.1', 'tg-guess');
+    assert.deepEqual([limited.status, Number(limited.headers.get('retry-after')) > 0], [429, true]);
+    assert.equal((await send('192.0.2.2', 'tg-guess')).status, 401);
+    assert.equal((await send('192.0.2.1', RED_KEY)).status, 200);
+  });
 });
 
 async function signedIn(browser: Browser, key: string): Promise<Page> {
