@@ -129,7 +129,13 @@ describe('the dashboards', { skip: skipWithoutPrometheus || skipWithoutRedis }, 
     await until('tokens in flight', (tokens) => tokens > 100);
     const queued = world.queue(4);
     await until('waiting requests', (_, waiting) => waiting >= 2);
+    const ofQuotas = async (record: string, labels = '') =>
+      (await prometheus.query(`sum(tallygate:quota_${record}{${labels}})`))[0]?.value ?? Number.NaN;
+    assert.ok(
+      (await ofQuotas('held:sum', 'quota_namespace="default", quota_policy="plenty", quota_name="tokens"')) > 100,
+    );
     await queued;
+    await waitFor('time in the queue', async () => (await ofQuotas('wait_seconds:p95')) > 0.01);
     await end();
     await until('idle backend', (tokens, waiting) => tokens === 0 && waiting === 0);
   });

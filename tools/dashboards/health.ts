@@ -232,7 +232,7 @@ const store: readonly PanelDescription[] = [
   {
     type: 'lines',
     title: 'Time of an exchange',
-    description: 'Until the shared store answered.',
+    description: 'Until the shared store answered. Alert: TallygateQuotaStoreDegraded.',
     unit: 's',
     width: 8,
     queries: [0.5, 0.95].map((share) => ({

@@ -283,7 +283,8 @@ export const models: DashboardDescription = {
         {
           type: 'lines',
           title: 'Requests with unknown tokens',
-          description: 'No usage was reported and nothing could be counted, so the hold is charged.',
+          description:
+            'No usage was reported and nothing could be counted, so the hold is charged. Alert: TallygateRequestsUnmetered.',
           unit: 'reqps',
           width: 8,
           queries: [

@@ -151,7 +151,7 @@ export const overview: DashboardDescription = {
         {
           type: 'areas',
           title: 'Cost an hour by model',
-          description: 'At the prices of the models; models without prices are missing.',
+          description: 'At the prices of the models; models without prices are missing. Alert: TallygateCostSpike.',
           unit: 'short',
           width: 12,
           queries: [
