@@ -4,7 +4,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { SpanKind } from '@opentelemetry/api';
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
@@ -82,15 +82,16 @@ test('spans reach a collector as JSON', async () => {
   collector.close();
 });
 
-test('spans reach a collector by gRPC', async () => {
+/** Answers with the failures first, by their status codes. */
+async function grpcCollector(failures: readonly number[], response: Buffer) {
   const requests: Buffer[] = [];
   const server = new Server();
-  const path = '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
   server.register(
-    path,
-    (call: { request: Buffer }, reply: (error: null, response: Buffer) => void) => {
+    '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
+    (call: { request: Buffer }, reply: (error: { code: number } | null, response?: Buffer) => void) => {
+      const code = failures[requests.length];
       requests.push(call.request);
-      reply(null, REJECTED_ONE);
+      reply(code === undefined || code === status.OK ? null : { code }, response);
     },
     (bytes: Buffer) => bytes,
     (bytes: Buffer) => bytes,
@@ -98,9 +99,26 @@ test('spans reach a collector by gRPC', async () => {
   );
   const bind = promisify(server.bindAsync.bind(server));
   const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure());
-  const sender = await senderTo(`http://127.0.0.1:${port}`, 'grpc');
+  return { requests, url: `http://127.0.0.1:${port}`, close: () => server.forceShutdown() };
+}
+
+test('spans reach a collector by gRPC', async () => {
+  const collector = await grpcCollector([], REJECTED_ONE);
+  const sender = await senderTo(collector.url, 'grpc');
   sender.add(span);
   assert.equal((await sender.send()).dropped, 1);
-  assert.deepEqual(requests, [expected]);
-  server.forceShutdown();
+  assert.deepEqual(collector.requests, [expected]);
+  collector.close();
+});
+
+test('spans are sent again by gRPC to a collector that is unavailable, but not to one that refuses them', async () => {
+  const collector = await grpcCollector([status.UNAVAILABLE, status.OK, status.INVALID_ARGUMENT], Buffer.alloc(0));
+  const sender = await senderTo(collector.url, 'grpc');
+  sender.add(span);
+  assert.deepEqual(await sender.send(), { dropped: 0, failure: undefined });
+  assert.deepEqual(collector.requests, [expected, expected]);
+  sender.add(span);
+  assert.equal((await sender.send()).dropped, 1);
+  assert.equal(collector.requests.length, 3);
+  collector.close();
 });

@@ -10,6 +10,7 @@ import {
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { OtlpProtocol } from '../../../runtime/otlp-protocols.ts';
+import { withRetries } from './grpc-retries.ts';
 import { SpanMessage } from './span-message.ts';
 import type { FinishedSpan } from './spans.ts';
 
@@ -88,7 +89,7 @@ async function protobufSender(
 async function bytesExporter(
   protocol: 'http/protobuf' | 'grpc',
   serializer: ISerializer<EncodedSpans, unknown>,
-): Promise<OTLPExporterBase<EncodedSpans>> {
+): Promise<Pick<OTLPExporterBase<EncodedSpans>, 'export'>> {
   const helper: IExporterMetricsHelper<EncodedSpans> = { name: 'span', countItems: ({ count }: EncodedSpans) => count };
   if (protocol === 'http/protobuf') {
     const headers = { 'Content-Type': 'application/x-protobuf' };
@@ -99,8 +100,9 @@ async function bytesExporter(
   const { convertLegacyOtlpGrpcOptions, createOtlpGrpcExportDelegate } = await import(
     '@opentelemetry/otlp-grpc-exporter-base'
   );
+  const options = convertLegacyOtlpGrpcOptions({}, 'TRACES');
   const delegate = createOtlpGrpcExportDelegate(
-    convertLegacyOtlpGrpcOptions({}, 'TRACES'),
+    options,
     serializer,
     'otlp_grpc_span_exporter',
     helper,
@@ -108,7 +110,7 @@ async function bytesExporter(
     'TraceExportService',
     '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
   );
-  return new OTLPExporterBase(delegate);
+  return withRetries(new OTLPExporterBase(delegate), options.timeoutMillis);
 }
 
 async function jsonSender(resource: Resource, scope: InstrumentationScope): Promise<SpanSender> {
