@@ -9,10 +9,8 @@ import { processTree } from '../processes.ts';
 import { addFiles, Output, protect } from './outputs.ts';
 
 const ANSWER_MS = 2_000;
-const METRICS_PATHS = [
-  '/metrics',
-  ...['usage', 'budgets', 'streams', 'refusals', 'backends'].map((name) => `/console/api/${name}`),
-];
+/** Budgets and usage are in the metrics and on disk; as pages, they take a second. */
+const METRICS_PATHS = ['/metrics', '/console/api/streams', '/console/api/refusals', '/console/api/backends'];
 const ENVOY_PATHS = ['/stats', '/config_dump?include_eds', '/clusters', '/listeners', '/certs', '/server_info'];
 /** What Envoy and extproc read their secrets from. Only the user of the gateway may read these. */
 const SECRET_FILE = /\/(envoy\/secret-[^/]*|detector-secrets)\.json$/;
