@@ -2,7 +2,7 @@
  * Envoy's static configuration. Everything that resources can change is in files that Envoy
  * watches.
  */
-import { EXTPROC_CLUSTER } from '../names.ts';
+import { EXTPROC_CLUSTER, EXTPROC_STREAM_WINDOW_BYTES } from '../names.ts';
 import type { EnvoyOptions, JsonObject } from '../plan.ts';
 import { circuitBreakers, fileSource, socketAddress, typed } from './resource.ts';
 
@@ -95,7 +95,7 @@ function processorCluster(options: EnvoyOptions): JsonObject {
         {
           explicit_http_config: {
             http2_protocol_options: {
-              initial_stream_window_size: 65_536,
+              initial_stream_window_size: EXTPROC_STREAM_WINDOW_BYTES,
               // All streams share the connection; stalled streams must not use up its window.
               initial_connection_window_size: 2_147_483_647,
             },

@@ -11,6 +11,7 @@ import {
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
+import { EXTPROC_STREAM_WINDOW_BYTES } from '../names.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { ClusterOptions, Manifest } from './plan.ts';
 import { circuitBreaker, type Traffic } from './traffic.ts';
@@ -55,7 +56,10 @@ const extensionPolicySpec = {
         // Envoy 1.40 crashes in attempts of failover at the default of 32 KiB and bodies of 300 KB.
         connection: { bufferLimit: '16Mi' },
         // All streams share the connection; stalled streams must not use up its window.
-        http2: { initialStreamWindowSize: '64Ki', initialConnectionWindowSize: '2147483647' },
+        http2: {
+          initialStreamWindowSize: `${EXTPROC_STREAM_WINDOW_BYTES >> 10}Ki`,
+          initialConnectionWindowSize: '2147483647',
+        },
         // A local socket connects immediately or never.
         timeout: { tcp: { connectTimeout: '1s' } },
       },
