@@ -79,7 +79,12 @@ async function startPod(name: string, shared?: SharedStoreConfig): Promise<() =>
   store.recordUsage({ subject, timeMs: Date.now(), usage: outcomeOfStream.usage, cost, ...facts }, hold);
   store.flush();
   const log = createLog({ level: 'silent', keys: { process: 'extproc' } });
-  const books = { store, usage, audit, refused: new RefusedRequests() };
+  const answer = async (call: string) => {
+    const stream = { id: 'a-1', tenant: name, stream: true, startedAt: '2026-11-22T12:00:00Z' };
+    const rows = call === 'GET /console/streams' ? [stream] : [];
+    return { rows, total: rows.length };
+  };
+  const books = { store, usage, audit, refused: new RefusedRequests(), console: { answer } };
   const quotaServer = await startQuotaServer(join(folder, `${name}.sock`), books, log);
   return async () => {
     await quotaServer.close();
@@ -95,9 +100,12 @@ async function execute(socket: WebSocket, pod: string, command: readonly string[
     socket.send(Buffer.concat([Buffer.from([channel]), Buffer.from(text)]));
   assert.deepEqual(command.slice(0, 2), ['/usr/local/bin/node', '/app/cli/main.ts']);
   const [verb = '', ...args] = command.slice(2);
-  const { code, stdout, stderr } = await run([verb, `--socket=${join(folder, `${pod}.sock`)}`, ...args]);
-  send(CHANNEL.stdout, stdout);
-  send(CHANNEL.stderr, stderr);
+  const child = start([verb, `--socket=${join(folder, `${pod}.sock`)}`, ...args]);
+  socket.on('message', (data: Buffer) => child.stdin.write(data.subarray(1)));
+  socket.on('close', () => child.stdin.end());
+  child.stdout.on('data', (text) => send(CHANNEL.stdout, String(text)));
+  child.stderr.on('data', (text) => send(CHANNEL.stderr, String(text)));
+  const [code] = await once(child, 'close');
   const causes = [{ reason: 'ExitCode', message: String(code) }];
   const failure = { status: 'Failure', reason: 'NonZeroExitCode', details: { causes } };
   send(CHANNEL.status, JSON.stringify(code === 0 ? { status: 'Success' } : failure));
@@ -205,6 +213,19 @@ test('a grant reaches each pod that counts alone, with the user of the cluster',
   );
   const audit = (await tallygate('quota', 'audit')).stdout.split('\n');
   assert.match(audit[1] ?? '', /^proxy-1 +20\S+ +ann@example\.com +grant +default\/teams\/TotalTokens +a +50 +launch$/);
+});
+
+test('top shows all gateways that answer, and names the pod that does not', async () => {
+  const { code, stdout, stderr } = await tallygate('top', '--json');
+  const { spend, streams, gateways } = JSON.parse(stdout);
+  assert.deepEqual([spend.rows[0].name, spend.rows[0].today.requests, streams.unanswered], ['red', 2, 1]);
+  const shown = streams.rows.map(({ tenant, gateway, id }: Record<string, string>) => [tenant, gateway, id]);
+  assert.deepEqual(shown, [
+    ['proxy-1', 'proxy-1', 'proxy-1-a-1'],
+    ['proxy-2', 'proxy-2', 'proxy-2-a-1'],
+  ]);
+  assert.equal(gateways.total, 3);
+  assert.deepEqual([code, stderr.includes('pod proxy-gone')], [1, true]);
 });
 
 test('a namespace without proxies is an error that names the fix', async () => {

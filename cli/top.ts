@@ -1,22 +1,32 @@
 /** `tallygate top`: what a console shows, in a terminal. */
 import { setTimeout as after } from 'node:timers/promises';
 import { socketSource } from '../console/api/socket-source.ts';
-import type { ConsoleSource } from '../console/api/source.ts';
 import { errorMessage } from '../runtime/error-message.ts';
+import { OperatorError } from '../standalone/operator-error.ts';
 import { userName } from './quota.ts';
 import { operatorErrorOf, quotaSocket } from './quota-client.ts';
+import { clusterOptions, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { spanMs } from './tail/filter.ts';
 import { hasColors, printableJson } from './terminal/text.ts';
 import { AlternateScreen } from './top/alternate-screen.ts';
+import { answerCalls } from './top/bridge.ts';
+import { ClusterSource } from './top/cluster-source.ts';
 import { firstState, type PressedKey, press, selectedRow, stopTexts, type TopState } from './top/control.ts';
 import { plainText, screenLines } from './top/screen.ts';
 import { sectionsOf } from './top/sections.ts';
-import { type SpendGroup, spendGroups, type TopSnapshot, takeSnapshot } from './top/snapshot.ts';
+import {
+  type SpendGroup,
+  spendGroups,
+  type TopSnapshot,
+  type TopSnapshotWithReport,
+  type TopSource,
+  takeSnapshot,
+} from './top/snapshot.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const topText = `Usage: tallygate top [OPTION]…
 
-Shows a gateway on this machine while it works: spend of today and of this hour (in UTC), budgets with
+Shows a gateway on this machine, or all of a cluster, while it works: spend of today and of this hour (in UTC), budgets with
 their forecast, requests in flight, refusals and backends. Prints tables once where the output is no
 terminal. Keys: tab and left/right choose a section, up/down a row, s stops the request of that row
 after a question, q ends.
@@ -27,6 +37,12 @@ after a question, q ends.
   --json               print one JSON object once
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
+  --cluster            show all gateways of a cluster; needs the right to list their pods and to exec into
+                       them
+  --namespace NAME     namespace of the proxy pods (envoy-gateway-system)
+  --kubeconfig FILE    the kubeconfig (KUBECONFIG, then ~/.kube/config)
+  --context NAME       the context in the kubeconfig (its current context)
+  --calls              answer the calls of top --cluster on stdin, in a sidecar
 `;
 
 const options = {
@@ -36,6 +52,8 @@ const options = {
   json: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
+  calls: { type: 'boolean', default: false },
+  ...clusterOptions,
 } as const;
 
 const LEAST_INTERVAL_MS = 500;
@@ -56,55 +74,85 @@ export const top: Verb = async ({ args, settings }) => {
   if (intervalMs < LEAST_INTERVAL_MS || intervalMs > MOST_INTERVAL_MS) {
     return wrongUse('top', '--interval must be a span from 500ms to 60m, such as 2s', topText);
   }
-  const socket = quotaSocket(settings, values);
-  const source = socketSource(socket);
-  const first = await firstSnapshot(source, by, socket);
-  if (values.json) {
-    process.stdout.write(`${printableJson(first)}\n`);
-  } else if (values.once || !process.stdout.isTTY || !process.stdin.isTTY) {
-    process.stdout.write(plainText(sectionsOf(first)));
-  } else {
-    await new LiveView({ source, by, socket, intervalMs, first }).run();
-    // A gateway that does not answer must not keep the process.
-    process.exit(0);
+  if (values.calls) {
+    await answerCalls(quotaSocket(settings, values), process.stdin, (line) => process.stdout.write(line));
+    return 0;
   }
-  return 0;
+  const view = { by, intervalMs, isOnce: values.once || !isTerminal(), json: values.json };
+  if (values.cluster) {
+    return await withSidecars(values, async (sidecars) => {
+      const source = new ClusterSource(sidecars);
+      try {
+        await source.connect();
+        return await show({ source, operator: await sidecars.user(), problemOf: errorMessage, ...view });
+      } finally {
+        source.close();
+      }
+    });
+  }
+  const socket = quotaSocket(settings, values);
+  const problemOf = (error: unknown) => errorMessage(operatorErrorOf(error, socket));
+  return await show({ source: socketSource(socket), operator: userName(), problemOf, ...view });
 };
 
-async function firstSnapshot(source: ConsoleSource, by: SpendGroup, socket: string) {
+/** Whether the alternate screen can be used. */
+function isTerminal(): boolean {
+  return process.stdout.isTTY && process.stdin.isTTY && process.env['TERM'] !== 'dumb';
+}
+
+interface ShownTop {
+  readonly source: TopSource;
+  readonly by: SpendGroup;
+  readonly intervalMs: number;
+  readonly isOnce: boolean;
+  readonly json: boolean;
+  /** Who stops requests, for the audit. */
+  readonly operator: string;
+  readonly problemOf: (error: unknown) => string;
+}
+
+/** Returns the exit code: 1 if a gateway of a cluster does not answer. */
+async function show(shown: ShownTop): Promise<number> {
+  const { json, isOnce } = shown;
+  const first = await firstSnapshot(shown);
+  if (json) {
+    process.stdout.write(`${printableJson(first)}\n`);
+  } else if (isOnce) {
+    process.stdout.write(plainText(sectionsOf(first)));
+  } else {
+    await new LiveView(shown, first).run();
+  }
+  const code = isOnce || json ? reportProblems(first.gateways?.problems ?? []) : 0;
+  // A gateway that does not answer must not keep the process.
+  return process.stdout.writableLength === 0 ? process.exit(code) : code;
+}
+
+async function firstSnapshot({ source, by, problemOf }: ShownTop) {
   // The source rests between reports, which does not keep a process.
   const kept = setInterval(() => {}, MOST_INTERVAL_MS);
   try {
     return await takeSnapshot(source, by, Date.now());
   } catch (error) {
-    throw operatorErrorOf(error, socket);
+    throw new OperatorError(problemOf(error));
   } finally {
     clearInterval(kept);
   }
 }
 
-interface LiveViewOptions {
-  readonly source: ConsoleSource;
-  readonly by: SpendGroup;
-  readonly socket: string;
-  readonly intervalMs: number;
-  readonly first: Awaited<ReturnType<typeof takeSnapshot>>;
-}
-
 /** Reads and draws until `q`. */
 class LiveView {
-  readonly #options: LiveViewOptions;
+  readonly #options: ShownTop;
   readonly #screen: AlternateScreen;
   readonly #ended = new AbortController();
   readonly #colored = hasColors(process.stdout);
-  #snapshot: LiveViewOptions['first'];
+  #snapshot: TopSnapshotWithReport;
   #state: TopState = firstState;
   /** Why the rows are old. */
   #problem: string | undefined;
 
-  constructor(options: LiveViewOptions) {
+  constructor(options: ShownTop, first: TopSnapshotWithReport) {
     this.#options = options;
-    this.#snapshot = options.first;
+    this.#snapshot = first;
     this.#screen = new AlternateScreen(process.stdin, process.stdout, {
       onKey: (key) => this.#press(key),
       onResize: () => this.#draw(),
@@ -112,7 +160,7 @@ class LiveView {
   }
 
   async run(): Promise<void> {
-    const { source, by, socket, intervalMs } = this.#options;
+    const { source, by, problemOf, intervalMs } = this.#options;
     const { signal } = this.#ended;
     try {
       while (!signal.aborted) {
@@ -120,9 +168,10 @@ class LiveView {
         await after(intervalMs, undefined, { signal }).catch(() => undefined);
         try {
           this.#snapshot = signal.aborted ? this.#snapshot : await takeSnapshot(source, by, Date.now(), this.#snapshot);
-          this.#problem = undefined;
+          const [problem, ...more] = this.#snapshot.gateways?.problems ?? [];
+          this.#problem = problem && `${problem}${more.length === 0 ? '' : ` (and ${more.length} more)`}`;
         } catch (error) {
-          this.#problem = `These rows are old: ${errorMessage(operatorErrorOf(error, socket))}`;
+          this.#problem = `These rows are old: ${problemOf(error)}`;
         }
       }
     } finally {
@@ -146,7 +195,7 @@ class LiveView {
     }
     if (action?.type === 'stop') {
       this.#options.source
-        .stop(action.stream.id, userName())
+        .stop(action.stream.id, this.#options.operator)
         .then((outcome) => stopTexts[outcome], errorMessage)
         .then((message) => {
           this.#state = { ...this.#state, message };
@@ -162,11 +211,19 @@ class LiveView {
     const shown = asking === undefined ? (message ?? this.#problem) : message;
     const view = {
       sections: sectionsOf(snapshot),
-      title: `tallygate top  ${new Date(snapshot.timeMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`,
+      title: `tallygate top  ${gatewaysText(snapshot)}${new Date(snapshot.timeMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`,
       selected,
       row: selectedRow(this.#state, this.#choices()),
       ...(shown !== undefined && { message: shown }),
     };
     this.#screen.draw(screenLines(view, this.#screen.size, this.#colored));
   }
+}
+
+function gatewaysText({ gateways }: TopSnapshot): string {
+  if (gateways === undefined) {
+    return '';
+  }
+  const { total, problems } = gateways;
+  return `${total - Math.min(total, problems.length)} of ${total} gateways answer  `;
 }

@@ -1,5 +1,6 @@
 /** The sidecars of a cluster, for commands that a person runs with a kubeconfig. */
-import { type Readable, Writable } from 'node:stream';
+import { PassThrough, type Readable, Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { KubeClient } from './api/client.ts';
 import { type KubeconfigOptions, kubeconfigCredentials } from './api/credentials.ts';
 
@@ -27,11 +28,25 @@ export interface Sidecars {
   pods(): Promise<readonly SidecarPod[]>;
   /** Runs a command of Tallygate in the sidecar of a pod. Rejects if that is impossible. */
   run(pod: string, args: readonly string[]): Promise<CommandOutput>;
+  /** Starts a command of Tallygate that reads and writes lines. Rejects if that is impossible. */
+  start(pod: string, args: readonly string[], events: ProgramEvents): Promise<SidecarProgram>;
   /**
    * Returns lines of the log, and what follows. Each line begins with its time. Rejects with an
    * `ApiError`.
    */
   log(pod: string, query: LogQuery, signal: AbortSignal): Promise<Readable>;
+  close(): void;
+}
+
+export interface ProgramEvents {
+  readonly onLine: (line: string) => void;
+  readonly onEnd: (reason: string) => void;
+}
+
+/** A command that runs in a sidecar. */
+export interface SidecarProgram {
+  write(text: string): void;
+  /** Ends its input, at which it ends. */
   close(): void;
 }
 
@@ -93,6 +108,7 @@ export async function openSidecars(options: KubeconfigOptions, namespace: string
       } while (next !== '');
       return pods.sort((one, other) => (one.name < other.name ? -1 : 1));
     },
+    start: (pod, args, events) => startProgram(credentials.config, namespace, pod, [...COMMAND, ...args], events),
     run: (pod, args) => execute(credentials.config, namespace, pod, [...COMMAND, ...args]),
     log: async (pod, { lines, sinceMs }, signal) => {
       const query = new URLSearchParams({
@@ -143,6 +159,69 @@ async function execute(
     throw error instanceof Error ? error : new Error(String((error as { readonly message?: unknown }).message));
   } finally {
     clearTimeout(timeout);
+  }
+}
+
+async function startProgram(
+  config: KubeConfig,
+  namespace: string,
+  pod: string,
+  command: readonly string[],
+  { onLine, onEnd }: ProgramEvents,
+): Promise<SidecarProgram> {
+  const { Exec } = await import('@kubernetes/client-node');
+  const input = new PassThrough();
+  const out = new LineStream(onLine);
+  const err = new CommandStream();
+  try {
+    const exec = new Exec(config);
+    const socket = await exec.exec(namespace, pod, CONTAINER, [...command], out, err, input, false, (status) =>
+      onEnd(err.text.trim().split('\n')[0] || (status.message ?? 'the command has ended')),
+    );
+    socket.onclose = () => onEnd('the connection ended');
+    socket.onerror = (event: { readonly message: string }) => onEnd(event.message);
+    return {
+      write: (text) => void input.write(text),
+      close: () => {
+        input.end();
+        socket.close();
+      },
+    };
+  } catch (error) {
+    throw error instanceof Error ? error : new Error(String((error as { readonly message?: unknown }).message));
+  }
+}
+
+/** Splits what a command writes into lines, of which the last one may be long. */
+class LineStream extends Writable {
+  readonly #onLine: (line: string) => void;
+  readonly #decoder = new StringDecoder('utf8');
+  #rest: string[] = [];
+  #length = 0;
+
+  constructor(onLine: (line: string) => void) {
+    super();
+    this.#onLine = onLine;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    const [first = '', ...others] = this.#decoder.write(chunk).split('\n');
+    this.#add(first);
+    for (const start of others) {
+      const line = this.#rest.join('');
+      this.#rest = [];
+      this.#length = 0;
+      this.#add(start);
+      this.#onLine(line);
+    }
+    done();
+  }
+
+  #add(text: string): void {
+    this.#length += text.length;
+    if (this.#length <= MAX_OUTPUT_BYTES) {
+      this.#rest.push(text);
+    }
   }
 }
 

@@ -87,7 +87,12 @@ function sectionLines(
   const visible = section.rows.slice(first, first + shown);
   const widths = columnWidths(section, columns - GAP.length);
   const cellsOf = (cells: readonly string[]) =>
-    widths.map((width, at) => padded(cells[at]!, width, section.columns[at]!.align)).join(GAP);
+    widths
+      .map((width, at) => {
+        const { align, keepEnd } = section.columns[at]!;
+        return padded(keepEnd ? endOf(cells[at]!, width) : cells[at]!, width, align);
+      })
+      .join(GAP);
   const lines = visible.map(({ cells, style }, at): readonly StyledText[] => {
     const isCursor = first + at === row;
     const text = `${isCursor ? '* ' : '  '}${cellsOf(cells)}`;
@@ -97,6 +102,11 @@ function sectionLines(
   });
   const heads = fitted(`  ${cellsOf(section.columns.map(({ head }) => head))}`.trimEnd(), columns);
   return [title, [{ text: heads, style: 'dim' }], ...lines];
+}
+
+/** Returns the end of the name of a pod, which is ASCII. */
+function endOf(name: string, columns: number): string {
+  return name.length <= columns ? name : `…${name.slice(name.length - columns + 1)}`;
 }
 
 /** Shrinks the widest columns of words, and leaves out the last columns if that is not enough. */

@@ -7,6 +7,8 @@ import type { TopSnapshot } from './snapshot.ts';
 export interface TopColumn {
   readonly head: string;
   readonly align?: 'end';
+  /** The end of a cell tells more than its beginning. */
+  readonly keepEnd?: true;
 }
 
 export interface TopRow {
@@ -59,6 +61,15 @@ function section<Row>(
 const number = (head: string): TopColumn => ({ head, align: 'end' });
 const word = (head: string): TopColumn => ({ head });
 
+/** Returns the column with the pod of a row, on a cluster. */
+function gatewayColumn({ gateways }: TopSnapshot): readonly TopColumn[] {
+  return gateways === undefined ? [] : [{ head: 'GATEWAY', keepEnd: true }];
+}
+
+function gatewayCell({ gateways }: TopSnapshot, { gateway }: { readonly gateway?: string }): readonly string[] {
+  return gateways === undefined ? [] : [gateway ?? '-'];
+}
+
 function spendSection({ spend, by }: TopSnapshot): TopSection {
   const columns = [
     word(by.toUpperCase()),
@@ -74,10 +85,11 @@ function sumCells({ requests, inputTokens, outputTokens, cost }: UsageSums): rea
   return [shownNumber(requests), shownNumber(inputTokens + outputTokens), money.join(' + ') || '-'];
 }
 
-function budgetSection({ budgets }: TopSnapshot): TopSection {
+function budgetSection(snapshot: TopSnapshot): TopSection {
   const columns = [
     word('QUOTA'),
     word('KEY'),
+    ...gatewayColumn(snapshot),
     number('USED'),
     number('SPENT'),
     number('HELD'),
@@ -85,13 +97,14 @@ function budgetSection({ budgets }: TopSnapshot): TopSection {
     word('FORECAST'),
     word('RESETS'),
   ];
-  return section('Budgets', columns, budgets, 'No budget has anything spent or held.', (budget) => {
+  return section('Budgets', columns, snapshot.budgets, 'No budget has anything spent or held.', (budget) => {
     const { quota, key, spent, held, limit, currency, resetAt } = budget;
     const used = (100 * (Number(spent) + Number(held))) / Math.max(Number(limit), Number.MIN_VALUE);
     const amounts = [spent, held, limit].map((amount) => shownAmount(amount, currency));
     const percent = `${Math.floor(Math.min(used, 9999))}%`;
+    const whose = [quota, key.join(',') || '-', ...gatewayCell(snapshot, budget)];
     return {
-      cells: [quota, key.join(',') || '-', percent, ...amounts, forecastOf(budget), shownMinute(resetAt) ?? 'never'],
+      cells: [...whose, percent, ...amounts, forecastOf(budget), shownMinute(resetAt) ?? 'never'],
       ...(used >= 100 ? { style: 'red' } : used >= NEARLY_SPENT_PERCENT ? { style: 'yellow' } : undefined),
     };
   });
@@ -105,11 +118,13 @@ function forecastOf({ spent, limit, exhaustedAt, resetAt }: BudgetRow): string {
   return end === undefined ? (resetAt === undefined ? '-' : 'lasts') : `spent ${end}`;
 }
 
-function streamSection({ streams, timeMs }: TopSnapshot): TopSection {
+function streamSection(snapshot: TopSnapshot): TopSection {
+  const { streams, timeMs } = snapshot;
   const columns = [
     word('FOR'),
     word('MODEL'),
     word('BACKEND'),
+    ...gatewayColumn(snapshot),
     number('AGE'),
     word('STATE'),
     number('INPUT'),
@@ -122,6 +137,7 @@ function streamSection({ streams, timeMs }: TopSnapshot): TopSection {
       ownerOf(stream),
       stream.model ?? '-',
       stream.backend ?? '-',
+      ...gatewayCell(snapshot, stream),
       shownAge(timeMs - Date.parse(stream.startedAt)),
       stateOf(stream),
       shownNumber(stream.inputTokens),
@@ -136,7 +152,7 @@ function stateOf({ firstTokenMs, stream }: LiveStream): string {
   return firstTokenMs === undefined ? 'waits' : stream ? 'streams' : 'responds';
 }
 
-function refusalSection({ refusals }: TopSnapshot): TopSection {
+function refusalSection(snapshot: TopSnapshot): TopSection {
   const columns = [
     word('TIME'),
     word('FOR'),
@@ -144,9 +160,10 @@ function refusalSection({ refusals }: TopSnapshot): TopSection {
     number('STATUS'),
     word('REASON'),
     word('QUOTA'),
+    ...gatewayColumn(snapshot),
     word('EXPLANATION'),
   ];
-  return section('Refusals', columns, refusals, 'No request was refused since the start.', (refusal) => ({
+  return section('Refusals', columns, snapshot.refusals, 'No request was refused since the start.', (refusal) => ({
     cells: [
       refusal.time.slice(11, 19),
       ownerOf(refusal),
@@ -154,6 +171,7 @@ function refusalSection({ refusals }: TopSnapshot): TopSection {
       refusal.status ?? '-',
       refusal.reason ?? '-',
       refusal.quota ?? '-',
+      ...gatewayCell(snapshot, refusal),
       refusal.message ?? '-',
     ],
   }));
@@ -161,7 +179,8 @@ function refusalSection({ refusals }: TopSnapshot): TopSection {
 
 function backendSection({ backends }: TopSnapshot): TopSection {
   return section('Backends', [word('BACKEND'), word('STATE')], backends, 'There is no backend.', (state) => ({
-    cells: [state.backend, state.rests.map(restText).join('; ') || 'healthy'],
+    // Gateways of a cluster tell each other, and then rest alike.
+    cells: [state.backend, [...new Set(state.rests.map(restText))].join('; ') || 'healthy'],
     style: state.rests.length === 0 ? 'green' : 'red',
   }));
 }

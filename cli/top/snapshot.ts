@@ -9,6 +9,20 @@ import type {
 } from '../../console/api/source.ts';
 import type { UsageSums } from '../../extproc/quota/usage-report.ts';
 
+export type TopSource = Pick<ConsoleSource, 'usage' | 'budgets' | 'streams' | 'stop' | 'refusals' | 'backends'> & {
+  /** Of a cluster: which gateways answer. */
+  gateways?(): GatewaysState;
+};
+
+export interface GatewaysState {
+  readonly total: number;
+  /** One line for each gateway that does not answer. */
+  readonly problems: readonly string[];
+}
+
+/** Of a cluster: the pod of the gateway. */
+export type RowOfGateway<Row> = Row & { readonly gateway?: string };
+
 export const spendGroups = ['tenant', 'user', 'model'] as const;
 export type SpendGroup = (typeof spendGroups)[number];
 
@@ -25,10 +39,12 @@ export interface TopSnapshot {
   readonly timeMs: number;
   readonly by: SpendGroup;
   readonly spend: Bounded<SpendRow>;
-  readonly budgets: Bounded<BudgetRow>;
-  readonly streams: Bounded<LiveStream>;
-  readonly refusals: Bounded<RefusedRequest>;
+  readonly budgets: Bounded<RowOfGateway<BudgetRow>>;
+  readonly streams: Bounded<RowOfGateway<LiveStream>>;
+  readonly refusals: Bounded<RowOfGateway<RefusedRequest>>;
   readonly backends: Bounded<BackendState>;
+  /** Absent: the gateway is on this machine. */
+  readonly gateways?: GatewaysState;
 }
 
 const HOUR_MS = 3_600_000;
@@ -40,7 +56,7 @@ const operator = { operator: true } as const;
 
 /** Returns everything; what is expensive to read may be that of a snapshot before. */
 export async function takeSnapshot(
-  source: ConsoleSource,
+  source: TopSource,
   by: SpendGroup,
   nowMs: number,
   before?: TopSnapshotWithReport,
@@ -53,7 +69,9 @@ export async function takeSnapshot(
     source.backends(operator),
   ]);
   const { reportMs, spend, budgets } = report;
-  return { timeMs: nowMs, by, reportMs, spend, budgets, streams, refusals, backends };
+  const gateways = source.gateways?.();
+  const rows = { spend, budgets, streams, refusals, backends };
+  return { timeMs: nowMs, by, reportMs, ...rows, ...(gateways && { gateways }) };
 }
 
 export interface TopSnapshotWithReport extends TopSnapshot {
@@ -61,7 +79,7 @@ export interface TopSnapshotWithReport extends TopSnapshot {
   readonly reportMs: number;
 }
 
-async function readReport(source: ConsoleSource, by: SpendGroup, nowMs: number) {
+async function readReport(source: TopSource, by: SpendGroup, nowMs: number) {
   const usage = (lengthMs: number) =>
     source.usage({ by: [by], sinceMs: nowMs - (nowMs % lengthMs), untilMs: nowMs }, operator);
   const [today, hour, budgets] = await Promise.all([usage(DAY_MS), usage(HOUR_MS), source.budgets(operator)]);
