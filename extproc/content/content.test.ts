@@ -172,6 +172,26 @@ test('a policy keeps only the parts that it names', () => {
   assert.deepEqual(keep(exchanged, { content: ['Response'] }).prompt, undefined);
 });
 
+test('policies on one request keep and mask content each on its own', () => {
+  const policies: readonly ContentPolicy[] = [
+    { ...base, name: 'default/short', content: ['Prompt'], maxBytes: 4, redact: [] },
+    { ...base, name: 'default/masked', destinations: ['S3'] },
+  ];
+  const capture = new ContentCapture(policies.map(compileContentPolicy));
+  const prompt = Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: `I am ${EMAIL}` }] }));
+  capture.takePrompt(finished(promptTexts(prompt, capture.promptBytes)));
+  capture.answer?.stream(Buffer.from(delta(`Hello ${EMAIL}`)));
+  const [short, masked] = capture.finish(true).redact();
+  assert.deepEqual(
+    [texts(short!.prompt), short!.prompt?.truncated, short!.response],
+    [[['user', 'I am']], true, undefined],
+  );
+  assert.deepEqual(
+    [texts(masked!.prompt), texts(masked!.response), masked!.destinations],
+    [[['user', 'I am <Email-1>']], [['assistant', 'Hello <Email-1>']], ['S3']],
+  );
+});
+
 test('a hostile stream of many channels and texts is bounded', () => {
   const piece = Array.from(
     { length: 5000 },

@@ -55,6 +55,11 @@ test('an entry has the messages of the conventions', () => {
   assert.equal(attributes['tallygate.content.truncated'], true);
 });
 
+test('an answer that the client did not get to its end is marked as one that was cut', () => {
+  const { output } = contentEntry({ ...outcomeOfStream, clientLeft: true }, kept, 'id', false);
+  assert.equal(output?.[0]?.finish_reason, 'length');
+});
+
 const collector: OtlpContentTarget = { type: 'otlp', url: 'http://c', protocol: 'http/protobuf' };
 
 /** A worker that does only what a test says. */
