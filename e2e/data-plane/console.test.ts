@@ -212,8 +212,18 @@ describe('the page of the console', { skip: withoutChromium }, () => {
   after(() => browser?.close());
 
   function watch(page: Page): Page {
-    page.on('console', (message) => message.type() === 'error' && foreign.push(message.text()));
+    page.on('console', (message) => {
+      // The page asks once before somebody has signed in.
+      if (message.type() === 'error' && !message.text().includes('401 (Unauthorized)')) {
+        foreign.push(message.text());
+      }
+    });
     page.on('pageerror', (error) => foreign.push(String(error)));
+    page.on('request', (request) => {
+      if (!/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(request.url())) {
+        foreign.push(request.url());
+      }
+    });
     return page;
   }
 
@@ -281,6 +291,80 @@ describe('the page of the console', { skip: withoutChromium }, () => {
     }
   });
 
+  it('is usable on a narrow screen', async () => {
+    const page = watch(await newPage(browser));
+    await page.setViewportSize({ width: 360, height: 740 });
+    await signIn(page, OPERATOR_KEY);
+    await page.getByRole('region', { name: 'Table: Budgets' }).waitFor();
+    await page.getByRole('region', { name: 'Table: Refused requests' }).waitFor();
+    const width = await page.evaluate('document.documentElement.scrollWidth');
+    assert.ok(Number(width) <= 360, `the page is ${width} pixels wide`);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'console-narrow');
+  });
+
+  it('is usable by the keyboard alone', async () => {
+    const page = watch(await newPage(browser));
+    await page.goto(`${world.gateway.metricsUrl}/console/`);
+    await page.getByLabel('API key or token').waitFor();
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(RED_KEY);
+    await page.keyboard.press('Enter');
+    await page.getByRole('region', { name: 'Table: Budgets' }).waitFor();
+    const wanted = ['Spend', 'Backends', 'Refresh automatically', 'Sign out', 'By', 'Table: Budgets', 'Explain'];
+    const reached = new Set<string>();
+    for (let presses = 0; presses < 40 && reached.size < wanted.length; presses++) {
+      await page.keyboard.press('Tab');
+      const name = String(await page.evaluate(focusedName));
+      wanted.filter((each) => name === each).forEach((each) => void reached.add(each));
+    }
+    assert.deepEqual([...reached].sort(), wanted.toSorted());
+  });
+
+  it('names the gateway of each row of a cluster, and what is missing', async () => {
+    const page = watch(await newPage(browser));
+    const startedAt = new Date().toISOString();
+    const stream = { id: 'a-1', stream: true, startedAt, inputTokens: 1, outputTokens: 2, heldTokens: 3 };
+    const budget = { quota: 'a/b/c', key: [], keyNames: [], window: 'Month', spent: 1, held: 0, limit: 10 };
+    const bodies = {
+      streams: {
+        rows: [
+          { ...stream, gateway: 'envoy-one' },
+          { ...stream, gateway: 'envoy-two' },
+        ],
+        total: 2,
+        unanswered: 2,
+      },
+      budgets: { rows: [{ ...budget, gateway: 'shared store' }], total: 1, unanswered: 1 },
+      usage: { rows: [], total: 0, withoutStore: true },
+    };
+    for (const [call, json] of Object.entries(bodies)) {
+      await page.route(new RegExp(`/console/api/${call}`), (route) => route.fulfill({ json }));
+    }
+    await signIn(page, OPERATOR_KEY);
+    const table = page.getByRole('region', { name: 'Table: Requests in flight' });
+    await table.getByRole('columnheader', { name: 'gateway' }).waitFor();
+    assert.deepEqual(await table.locator('tbody td:first-child').allTextContents(), ['envoy-one', 'envoy-two']);
+    await page.getByText('Without 2 gateways that did not answer.').waitFor();
+    await page.getByText('Without a gateway that did not answer.').waitFor();
+    await page.getByText('Without the shared store, which did not answer.').waitFor();
+    assert.equal(await page.getByRole('region', { name: 'Table: Budgets' }).getByText('shared store').count(), 1);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'console-cluster');
+  });
+
+  it('asks for a credential again when that one has expired', async () => {
+    const page = await newPage(browser);
+    const json = { error: { message: 'The token has expired.' } };
+    await page.route(/\/console\/api\/streams/, (route) => route.fulfill({ status: 401, json }));
+    await page.goto(`${world.gateway.metricsUrl}/console/`);
+    await page.getByLabel('API key or token').fill(RED_KEY);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The token has expired.').waitFor();
+    await page.getByLabel('API key or token').waitFor();
+    assert.equal(await page.evaluate('sessionStorage.length'), 0);
+  });
+
   it('says so while the gateway is away, and goes on when it is back', async () => {
     const page = await newPage(browser);
     await page.clock.install();
@@ -305,6 +389,11 @@ describe('the page of the console', { skip: withoutChromium }, () => {
     const startedAtMs = performance.now();
     const gateway: Gateway = await startGateway([], { yaml: example.replace('8080', String(port)), port });
     try {
+      const empty = watch(await newPage(browser));
+      await empty.goto(`${gateway.metricsUrl}/console/`);
+      await empty.getByText('No usage is recorded in this time').waitFor();
+      await empty.getByText('No budget has anything spent or held').waitFor();
+      assert.deepEqual(await violations(empty), []);
       const client = openaiClient(gateway.url);
       await client.chat.completions.create({ model: 'tallygate/echo', messages: say('How much does this cost?') });
       const page = watch(await newPage(browser));
@@ -321,6 +410,13 @@ describe('the page of the console', { skip: withoutChromium }, () => {
     }
   });
 });
+
+/** Runs in the page: the name of the element with the focus. */
+const focusedName = `(() => {
+  const { ariaLabel, labels, textContent } = document.activeElement;
+  const label = labels?.[0]?.firstChild?.nodeType === Node.TEXT_NODE ? labels[0].firstChild : labels?.[0];
+  return ariaLabel ?? label?.textContent ?? textContent;
+})()`;
 
 /** Runs in the page: whether the chart has a pixel in the color of the first series. */
 const hasBar = `(() => {
