@@ -125,7 +125,7 @@ export const controller: Verb = async ({ args, settings }) => {
         details: { leading: service.leading, ...(missing.length > 0 && { missing: missing.slice(0, 10).join(', ') }) },
       };
     },
-    metrics: () => telemetry.prometheusText(),
+    metrics: (format) => telemetry.prometheusText(format),
   });
   await aborted(signal);
   const clean = await runSteps(

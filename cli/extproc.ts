@@ -81,7 +81,10 @@ async function start(
   const output = openOutput(1, MAX_UNWRITTEN_ACCESS_LINE_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? new AccessLineTap(createLineWriter(output)) : undefined;
   const hashesKeys = settings.TALLYGATE_METRIC_KEYS === 'hashed';
-  const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys, latest: optsIntoLatest(settings) });
+  const description = telemetryService('tallygate');
+  const traces = await openTraces(settings, description, log);
+  const isTraced = traces?.isTraced;
+  const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys, latest: optsIntoLatest(settings), isTraced });
   let source: PolicySource | undefined;
   const requestKeys = (url: string) => source?.requestKeys(url);
   const refused = new RefusedRequests();
@@ -94,8 +97,6 @@ async function start(
     source?.reportSharedStore?.(status);
   };
   const pushed = new PushedSecrets();
-  const description = telemetryService('tallygate');
-  const traces = await openTraces(settings, description, log);
   const content = openContentExport(settings, log);
   const told = { recorder, traces, content, refused, requestKeys, alerted, storeChanged };
   const hooks = { ...told, overdrawn: recorder.overdraft, pushed, log };
@@ -114,7 +115,7 @@ async function start(
       ready: service.ready && !signal.aborted,
       details: { ...policy.details(), ...journalDetails(flags, service), ...storeDetails(service) },
     }),
-    metrics: async () => (await telemetry).prometheusText(),
+    metrics: async (format) => (await telemetry).prometheusText(format),
   });
   const { store, usage: records, audit } = service;
   const books = { store, usage: records, audit, refused, console, ...(lines && { lines }) };

@@ -11,7 +11,7 @@ test('the server reports health, readiness and metrics', async () => {
   const server = await startHealthServer({
     address: { type: 'tcp', host: '127.0.0.1', port: 0 },
     readiness: () => ({ ready, details: { policy: 'v1' } }),
-    metrics: async () => 'a_total 1\n',
+    metrics: async (format) => `a_total ${format === 'openmetrics' ? '1.0' : '1'}\n`,
   });
   const get = (path: string, method = 'GET') => fetch(`http://127.0.0.1:${server.port}${path}`, { method });
   assert.equal((await get('/healthz')).status, 200);
@@ -21,6 +21,12 @@ test('the server reports health, readiness and metrics', async () => {
   ready = true;
   assert.equal((await get('/readyz')).status, 200);
   assert.equal(await (await get('/metrics?x=1')).text(), 'a_total 1\n');
+  const scraped = async (accept: string) =>
+    await (await fetch(`http://127.0.0.1:${server.port}/metrics`, { headers: { accept } })).text();
+  const openMetrics = 'application/openmetrics-text;version=1.0.0';
+  assert.equal(await scraped(`${openMetrics},text/plain;version=0.0.4;q=0.5,*/*;q=0.1`), 'a_total 1.0\n');
+  assert.equal(await scraped(`${openMetrics};q=0.2,text/plain;q=0.5`), 'a_total 1\n');
+  assert.equal(await scraped(`${openMetrics};q=0`), 'a_total 1\n');
   assert.equal((await get('/else')).status, 404);
   assert.equal((await get('/metrics', 'POST')).status, 405);
   await server.close();

@@ -6,6 +6,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Address } from './environment.ts';
+import { METRICS_TYPES, type MetricsFormat } from './metrics-format.ts';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -16,7 +17,7 @@ export interface Readiness {
 export interface HealthOptions {
   readonly address: Address;
   readonly readiness: () => Readiness | Promise<Readiness>;
-  readonly metrics: () => Promise<string>;
+  readonly metrics: (format: MetricsFormat) => Promise<string>;
   /** Answers other paths. Returns false for a request that it does not answer. */
   readonly pages?: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
 }
@@ -29,7 +30,7 @@ export interface HealthServer {
 
 /** Rejects with the system's error if the address cannot be bound. */
 export async function startHealthServer({ address, readiness, metrics, pages }: HealthOptions): Promise<HealthServer> {
-  const answer = async (path: string): Promise<readonly [status: number, type: string, body: string]> => {
+  const answer = async (path: string, accept = ''): Promise<readonly [status: number, type: string, body: string]> => {
     switch (path) {
       case '/healthz':
         return [200, 'application/json', '{"alive":true}\n'];
@@ -37,8 +38,10 @@ export async function startHealthServer({ address, readiness, metrics, pages }: 
         const { ready, details } = await readiness();
         return [ready ? 200 : 503, 'application/json', `${JSON.stringify({ ready, ...details })}\n`];
       }
-      case '/metrics':
-        return [200, 'text/plain; version=0.0.4; charset=utf-8', await metrics()];
+      case '/metrics': {
+        const format = metricsFormat(accept);
+        return [200, METRICS_TYPES[format], await metrics(format)];
+      }
       default:
         return [404, 'text/plain', 'Here are /healthz, /readyz and /metrics.\n'];
     }
@@ -52,7 +55,7 @@ export async function startHealthServer({ address, readiness, metrics, pages }: 
       return;
     }
     const [path = ''] = (request.url ?? '').split('?');
-    answer(path).then(
+    answer(path, request.headers.accept).then(
       ([status, type, body]) => response.writeHead(status, { 'content-type': type }).end(body),
       () => response.writeHead(503, { 'content-type': 'text/plain' }).end('Not available now; ask again.\n'),
     );
@@ -81,4 +84,20 @@ export async function startHealthServer({ address, readiness, metrics, pages }: 
         server.closeAllConnections();
       }),
   };
+}
+
+/** Returns the format that the header `accept` prefers. */
+function metricsFormat(accept: string): MetricsFormat {
+  let found: MetricsFormat = 'prometheus';
+  let best = 0;
+  for (const range of accept.toLowerCase().split(',')) {
+    const [type, ...parameters] = range.split(';').map((part) => part.trim());
+    const quality = Number(parameters.find((part) => part.startsWith('q='))?.slice(2) ?? 1);
+    const isOpenMetrics = type === 'application/openmetrics-text';
+    if (quality > best && (isOpenMetrics || type === 'text/plain')) {
+      best = quality;
+      found = isOpenMetrics ? 'openmetrics' : 'prometheus';
+    }
+  }
+  return found;
 }

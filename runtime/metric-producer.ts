@@ -2,15 +2,22 @@
 import { type HrTime, ValueType } from '@opentelemetry/api';
 import {
   AggregationTemporality,
+  type DataPoint,
   DataPointType,
+  type Histogram,
   type MetricData,
   type MetricProducer,
   type ResourceMetrics,
 } from '@opentelemetry/sdk-metrics';
-import type { Metric, MetricTable } from './metric-table.ts';
+import type { Exemplar, Metric, MetricTable } from './metric-table.ts';
 
 /** Readers replace this resource by their own. */
 const NO_RESOURCE = { attributes: {} } as ResourceMetrics['resource'];
+
+/** A point of a histogram, with what the SDK has no member for. */
+export interface PointWithExemplars extends DataPoint<Histogram> {
+  readonly exemplars?: readonly (Exemplar | undefined)[];
+}
 
 export function metricProducer(table: MetricTable, scope: string, now: () => number): MetricProducer {
   return {
@@ -32,17 +39,16 @@ function metricData(metric: Metric, startTime: HrTime, endTime: HrTime): MetricD
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
   };
   if (metric.type === 'histogram') {
-    const dataPoints = metric.cells.map(({ attributes, boundaries, counts, count, sum, min, max }) => ({
-      startTime,
-      endTime,
-      attributes,
-      value: {
+    const dataPoints = metric.cells.map((cell): PointWithExemplars => {
+      const { attributes, boundaries, counts, exemplars, count, sum, min, max } = cell;
+      const value = {
         buckets: { boundaries: [...boundaries], counts: [...counts] },
         count,
         sum,
         ...(count > 0 && { min, max }),
-      },
-    }));
+      };
+      return { startTime, endTime, attributes, value, ...(exemplars && { exemplars: [...exemplars] }) };
+    });
     return { ...common, dataPointType: DataPointType.HISTOGRAM, dataPoints };
   }
   const dataPoints = metric.cells.map(({ attributes, value }) => ({ startTime, endTime, attributes, value }));

@@ -11,10 +11,24 @@ export interface Description {
   readonly description: string;
 }
 
+/** A span in which a value was recorded. */
+export interface ExemplarSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly timeMs: number;
+}
+
+/** The latest value of a bucket with a span. */
+export interface Exemplar extends ExemplarSpan {
+  readonly value: number;
+}
+
 export class HistogramCell {
   readonly attributes: Attributes;
   readonly boundaries: readonly number[];
   readonly counts: number[];
+  /** One per bucket at most; undefined where no value has a span. */
+  exemplars: (Exemplar | undefined)[] | undefined;
   count = 0;
   sum = 0;
   min = Number.POSITIVE_INFINITY;
@@ -27,7 +41,7 @@ export class HistogramCell {
   }
 
   /** Counts a value. Boundaries are inclusive upper bounds, as in OpenTelemetry. */
-  record(value: number): void {
+  record(value: number, span?: ExemplarSpan): void {
     const { boundaries, counts } = this;
     let bucket = 0;
     while (bucket < boundaries.length && value > boundaries[bucket]!) {
@@ -41,6 +55,11 @@ export class HistogramCell {
     }
     if (value > this.max) {
       this.max = value;
+    }
+    if (span !== undefined) {
+      const { traceId, spanId, timeMs } = span;
+      this.exemplars ??= new Array(counts.length).fill(undefined);
+      this.exemplars[bucket] = { value, traceId, spanId, timeMs };
     }
   }
 }

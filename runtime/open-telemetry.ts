@@ -5,14 +5,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MeterProvider as Meters, metrics } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import {
-  MeterProvider,
-  type MetricProducer,
-  type MetricReader,
-  type PushMetricExporter,
-} from '@opentelemetry/sdk-metrics';
+import { MeterProvider, type MetricProducer, type MetricReader } from '@opentelemetry/sdk-metrics';
 import { metricProducer } from './metric-producer.ts';
 import type { MetricTable } from './metric-table.ts';
+import type { MetricsFormat } from './metrics-format.ts';
+import { openMetricsText } from './open-metrics.ts';
 import type { OtlpProtocol } from './otlp-protocols.ts';
 import { prometheusText } from './prometheus-text.ts';
 import type { TelemetryService } from './telemetry-resource.ts';
@@ -34,8 +31,8 @@ export interface OtlpMetrics {
 
 export interface OpenTelemetry {
   readonly meterProvider: Meters;
-  /** Returns all metrics in the text format of Prometheus. */
-  prometheusText(): Promise<string>;
+  /** Returns all metrics in a text format of Prometheus. */
+  prometheusText(format?: MetricsFormat): Promise<string>;
   /** Exports for the last time, until the deadline. */
   shutdown(deadlineMs: number): Promise<void>;
 }
@@ -51,9 +48,9 @@ export async function startOpenTelemetry({ serviceName, otlp, tables }: OpenTele
   const provider = otlp ? await withOtlp(otlp, reader, metricProducers) : prometheusOnly(reader);
   return {
     meterProvider: metrics.getMeterProvider(),
-    async prometheusText() {
+    async prometheusText(format = 'prometheus') {
       const { resourceMetrics } = await reader.collect();
-      return prometheusText(serializer, resourceMetrics);
+      return format === 'openmetrics' ? openMetricsText(resourceMetrics) : prometheusText(serializer, resourceMetrics);
     },
     shutdown: (deadlineMs) => Promise.race([provider.shutdown(), sleep(deadlineMs, undefined, { ref: false })]),
   };
@@ -78,7 +75,7 @@ async function withOtlp(
     import('./telemetry-resource.ts'),
     import('@opentelemetry/sdk-node'),
     import('@opentelemetry/sdk-metrics'),
-    metricExporter(protocol),
+    import('./metric-exporter.ts').then(({ newMetricExporter }) => newMetricExporter(protocol)),
   ]);
   const otlpReader = new PeriodicExportingMetricReader({
     exporter,
@@ -96,24 +93,4 @@ async function withOtlp(
   });
   sdk.start();
   return sdk;
-}
-
-/** The exporters read the endpoint, headers, timeout, compression and certificates themselves. */
-async function metricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
-  switch (protocol) {
-    case 'grpc': {
-      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-grpc');
-      return new OTLPMetricExporter();
-    }
-    case 'http/json': {
-      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-http');
-      return new OTLPMetricExporter();
-    }
-    case 'http/protobuf': {
-      const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-proto');
-      return new OTLPMetricExporter();
-    }
-    default:
-      throw new Error(`unknown protocol ${protocol satisfies never}`);
-  }
 }

@@ -17,6 +17,7 @@ import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import { type HealthOptions, type HealthServer, startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
+import { joinMetrics, METRICS_TYPES } from '../runtime/metrics-format.ts';
 import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { ask } from '../runtime/unix-http.ts';
 import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
@@ -291,9 +292,11 @@ async function startHealth({
         },
       };
     },
-    async metrics() {
-      const { body } = await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS);
-      return body + issuerMetrics(issuerKeys.counts()) + tokenMetrics(tokens.counts()) + alerts.metrics();
+    async metrics(format) {
+      const accept = { accept: METRICS_TYPES[format] };
+      const { body } = await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS, accept);
+      const own = issuerMetrics(issuerKeys.counts()) + tokenMetrics(tokens.counts()) + alerts.metrics();
+      return joinMetrics(format, body, own);
     },
   });
   return server.catch((error: NodeJS.ErrnoException) => {

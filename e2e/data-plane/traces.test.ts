@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, it } from 'node:test';
 import type OpenAI from 'openai';
+import { type PrometheusServer, skipWithoutPrometheus, startPrometheus } from '../../fixtures/prometheus-server.ts';
 import { errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { type CollectedSpan, type Collector, startCollector } from './support/collector.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
@@ -23,6 +24,7 @@ let first: Provider;
 let second: Provider;
 let gateway: Gateway;
 let openai: OpenAI;
+let prometheus: PrometheusServer | undefined;
 
 before(async () => {
   [collector, first, second] = await Promise.all([startCollector(), startProvider(), startProvider()]);
@@ -57,10 +59,15 @@ before(async () => {
     },
   );
   openai = openaiClient(gateway.url, { 'x-team': 'red' });
+  if (skipWithoutPrometheus === false) {
+    const job = { job_name: 'gateway', scrape_interval: '200ms', scrape_timeout: '200ms' };
+    const targets = [{ targets: [new URL(gateway.metricsUrl).host] }];
+    prometheus = await startPrometheus({ scrape_configs: [{ ...job, static_configs: targets }] });
+  }
 });
 after(async () => {
   await gateway?.stop();
-  for (const one of [collector, first, second]) {
+  for (const one of [collector, first, second, prometheus]) {
     await one?.stop();
   }
 });
@@ -171,4 +178,20 @@ it('a collector that hangs holds nothing up, and what it misses is counted', asy
   // Three spans a request, of which a hundred may wait.
   assert.ok((await dropped()) >= 60);
   collector.release();
+});
+
+it('Prometheus keeps the span of a request beside its histograms', { skip: skipWithoutPrometheus }, async () => {
+  const now = Date.now() / 1000;
+  const query = `query=gen_ai_client_token_usage_bucket&start=${now - 60}&end=${now + 60}`;
+  // A server begins to scrape five seconds after its start.
+  const found = await waitFor(
+    'exemplars',
+    async () => {
+      const response = await fetch(`${prometheus?.url}/api/v1/query_exemplars?${query}`);
+      const { data } = (await response.json()) as { data: readonly { exemplars: readonly { labels: object }[] }[] };
+      return data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels)).at(-1);
+    },
+    10_000,
+  );
+  assert.match(JSON.stringify(found), /^\{"span_id":"[0-9a-f]{16}","trace_id":"[0-9a-f]{32}"\}$/);
 });

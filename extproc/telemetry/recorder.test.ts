@@ -4,6 +4,7 @@ import type { HistogramCell, SumCell } from '../../runtime/metric-table.ts';
 import { failure } from '../errors.ts';
 import type { RequestRecord } from '../record.ts';
 import { newCounters } from '../server/server-context.ts';
+import { RequestTrace } from '../trace-context.ts';
 import { accessLine } from './access-line.ts';
 import { newRecorder } from './recorder.ts';
 import { bucket, outcomeOfStream } from './testing.ts';
@@ -85,6 +86,32 @@ test('metrics follow the names, types and boundaries of the GenAI conventions', 
   assert.equal(duration?.attributes['error.type'], undefined);
   assert.equal(duration?.count, 1);
   assert.ok(Math.abs(histogram('tallygate.tokens.drift')[0]!.sum - -100 / 51) < 1e-6);
+});
+
+test('the latest traced request of a bucket is its exemplar', () => {
+  const recorder = newRecorder({ nowMs: 0, isTraced: ({ requestId }) => requestId !== 'untraced' });
+  const ids: string[] = [];
+  for (const requestId of ['one', 'two', 'untraced']) {
+    const trace = new RequestTrace([], {
+      sampler: () => true,
+      drawId: (bytes) => String(ids.push('')).padStart(bytes * 2, '0'),
+    });
+    trace.beginAttempt(outcomeOfStream.startMs, undefined);
+    recorder.record({ ...outcomeOfStream, requestId, trace }, []);
+  }
+  const exemplars = (name: string) => {
+    const metric = recorder.table.collect().find(({ description }) => description.name === name);
+    const cell = metric?.cells[0] as HistogramCell;
+    return cell.exemplars?.filter((one) => one !== undefined) ?? [];
+  };
+  const [duration, ...others] = exemplars('gen_ai.server.request.duration');
+  assert.deepEqual(others, []);
+  assert.equal(duration?.spanId, '5'.padStart(16, '0'));
+  assert.equal(duration.traceId, '4'.padStart(32, '0'));
+  assert.equal(duration.timeMs, outcomeOfStream.endMs);
+  // The attempt is the span that calls the model.
+  assert.equal(exemplars('gen_ai.client.token.usage')[0]?.spanId, '6'.padStart(16, '0'));
+  assert.equal(exemplars('tallygate.tokens.drift').length, 0);
 });
 
 test('an access line shows waits and undelivered tokens', () => {

@@ -35,9 +35,11 @@ export interface RecorderOptions {
   readonly hashesKeys?: boolean;
   /** Whether metrics have the names of the development version of the conventions, too. */
   readonly latest?: boolean;
+  /** Whether the trace of a request is exported; absent: none is. */
+  readonly isTraced?: ((outcome: RequestRecord) => boolean) | undefined;
 }
 
-export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false }: RecorderOptions): Recorder {
+export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false, isTraced }: RecorderOptions): Recorder {
   const table = newMetricTable(nowMs);
   const seriesOf = newSeries(table, latest);
   const recordAccess = newAccessMetrics(table, hashesKeys);
@@ -92,7 +94,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false }
     table,
     store: newStoreRecorder(table),
     record(outcome, overdrafts) {
-      seriesOf(outcome).record(outcome);
+      seriesOf(outcome).record(outcome, isTraced?.(outcome) ?? false);
       recordAccess(outcome);
       recordGuard(outcome);
       recordDecision(outcome);

@@ -1,7 +1,7 @@
 /** The metrics of one tuple of route, backend and models, to which each of its requests adds. */
 import type { Attributes } from '@opentelemetry/api';
 import { currencyUnits } from '../../contract/money.ts';
-import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
+import type { ExemplarSpan, Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
 import type { Operation, RequestCost, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { errorType } from './error-type.ts';
@@ -140,16 +140,19 @@ export class Series {
     this.#hasOutput = OUTPUT.has(attributes[attribute.operation] as Operation);
   }
 
-  record(outcome: RequestRecord): void {
+  /** `traced`: whether the trace of the request is exported. */
+  record(outcome: RequestRecord, traced: boolean): void {
     const { usage, source, decision } = outcome;
     const error = errorType(outcome);
-    this.#durations.record(error, (outcome.endMs - outcome.startMs) / 1000);
+    const request = traced ? requestSpan(outcome) : undefined;
+    const attempt = request && attemptSpan(outcome, request);
+    this.#durations.record(error, (outcome.endMs - outcome.startMs) / 1000, request);
     if (outcome.forwardedMs !== undefined && outcome.schema !== undefined) {
-      this.#operations.record(error, (outcome.endMs - outcome.forwardedMs) / 1000);
+      this.#operations.record(error, (outcome.endMs - outcome.forwardedMs) / 1000, attempt);
     }
-    this.#recordPace(outcome);
+    this.#recordPace(outcome, request, attempt);
     if (usage !== undefined && source !== undefined) {
-      this.#recordTokens(usage, source);
+      this.#recordTokens(usage, source, attempt);
     }
     if (usage !== undefined) {
       this.#countUsage?.(usage);
@@ -168,31 +171,31 @@ export class Series {
     }
   }
 
-  #recordPace(outcome: RequestRecord): void {
+  #recordPace(outcome: RequestRecord, request: ExemplarSpan | undefined, attempt: ExemplarSpan | undefined): void {
     const { firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken, forwardedMs } = outcome;
     // The first token of a unary response is not visible.
     if (!stream || firstTokenMs === undefined) {
       return;
     }
     this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
-    this.#firstToken.record((firstTokenMs - startMs) / 1000);
+    this.#firstToken.record((firstTokenMs - startMs) / 1000, request);
     if (forwardedMs !== undefined) {
       this.#firstChunk ??= this.#instruments.firstChunk.cell(this.#attributes);
-      this.#firstChunk.record((firstTokenMs - forwardedMs) / 1000);
+      this.#firstChunk.record((firstTokenMs - forwardedMs) / 1000, attempt);
     }
     if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft || broken !== undefined) {
       return;
     }
     this.#perToken ??= this.#instruments.perToken.cell(this.#attributes);
-    this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1));
+    this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1), request);
   }
 
-  #recordTokens(usage: Usage, source: string): void {
+  #recordTokens(usage: Usage, source: string, span: ExemplarSpan | undefined): void {
     this.#input ??= this.#usageCell('input');
-    this.#input.record(usage.input);
+    this.#input.record(usage.input, span);
     if (this.#hasOutput) {
       this.#output ??= this.#usageCell('output');
-      this.#output.record(usage.output);
+      this.#output.record(usage.output, span);
     }
     let cells = this.#tokens.get(source);
     if (cells === undefined) {
@@ -249,10 +252,10 @@ class OutcomeCells {
     this.#attributes = attributes;
   }
 
-  record(error: string | undefined, seconds: number): void {
+  record(error: string | undefined, seconds: number, span: ExemplarSpan | undefined): void {
     if (error === undefined) {
       this.#success ??= this.#histogram.cell(this.#attributes);
-      this.#success.record(seconds);
+      this.#success.record(seconds, span);
       return;
     }
     const type = this.#errors.has(error) || this.#errors.size < MAX_ERRORS_A_SERIES ? error : OTHER;
@@ -261,8 +264,18 @@ class OutcomeCells {
       cell = this.#histogram.cell({ ...this.#attributes, [attribute.errorType]: type });
       this.#errors.set(type, cell);
     }
-    cell.record(seconds);
+    cell.record(seconds, span);
   }
+}
+
+function requestSpan({ trace, endMs }: RequestRecord): ExemplarSpan | undefined {
+  return trace && { traceId: trace.traceId, spanId: trace.spanId, timeMs: endMs };
+}
+
+/** The span of the attempt that served is the one that calls a model. */
+function attemptSpan({ trace }: RequestRecord, request: ExemplarSpan): ExemplarSpan {
+  const attempt = trace?.attempts.at(-1);
+  return attempt === undefined ? request : { ...request, spanId: attempt.spanId };
 }
 
 const OUTPUT: ReadonlySet<Operation> = new Set([

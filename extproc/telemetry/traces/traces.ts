@@ -21,6 +21,8 @@ export interface Traces {
   /** For the sessions. */
   readonly options: TraceOptions;
   readonly queue: Pick<SpanQueue, 'exported' | 'dropped'>;
+  /** Whether the trace of a request is exported, if the queue has room. */
+  isTraced(record: RequestRecord): boolean;
   /** `content`: what content policies keep of the request. */
   record(record: RequestRecord, overdrafts: readonly Overdraft[], content?: readonly RecordedContent[]): void;
   close(deadlineMs: number): Promise<void>;
@@ -33,12 +35,15 @@ export function newTraces(options: TracesOptions): Traces {
   const { sampler, ratio, hashesKeys } = options;
   const always = new Set(options.always);
   const queue = new SpanQueue(options);
+  const isTraced = (record: RequestRecord) =>
+    record.trace !== undefined && (record.trace.sampled || endedIn(always, record));
   return {
+    isTraced,
     options: { sampler: newTraceSampler(sampler, ratio), drawId: newIdSource(randomFillSync) },
     queue,
     record(record, overdrafts, content) {
       const { trace } = record;
-      if (trace === undefined || !(trace.sampled || endedIn(always, record))) {
+      if (trace === undefined || !isTraced(record)) {
         return;
       }
       const spans = SPANS_WITHOUT_ATTEMPTS + trace.attempts.length;
