@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { ratioChart } from './chart.ts';
 import { warmUp } from './measure.ts';
 import { type BenchmarkPart, type Options, optionsOf, USAGE } from './options.ts';
 import { access } from './parts/access.ts';
@@ -38,7 +39,11 @@ async function main(): Promise<void> {
     write(results, page);
   }
   if (profileFolder !== undefined) {
-    console.log(profileReport(profileFolder));
+    const profile = profileReport(profileFolder);
+    console.log(profile);
+    if (options.write) {
+      writeFileSync(path.join(import.meta.dirname, 'results', `${options.page ?? 'latest'}.profile.txt`), profile);
+    }
     rmSync(profileFolder, { recursive: true });
   }
 }
@@ -85,6 +90,7 @@ function write(results: Results, page: string): void {
   const name = results.startedAt.slice(0, 16).replace(':', '');
   writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
   writeFileSync(path.join(folder, 'latest.md'), page);
+  writeFileSync(path.join(folder, 'ratios.svg'), ratioChart(results.comparisons));
 }
 
 await main();

@@ -1,5 +1,6 @@
 /** One run under load on one side, with its processor time and the state of the event loop. */
 
+import type { EmptyGateway } from './empty.ts';
 import type { LoadOptions, LoadReport } from './load.ts';
 import { cpuMs, residentBytes } from './processes.ts';
 import { samplesOf } from './prometheus.ts';
@@ -24,29 +25,52 @@ export async function warmUp({ alone, gateway, runLoad }: Testbed): Promise<void
 }
 
 /**
- * Runs rounds of Envoy alone and the gateway in turn. The first side alternates, so that neither
- * always runs on a warmer machine.
+ * Runs rounds of Envoy alone, the gateway and, if it is given, the empty processor in turn. The
+ * first side alternates, so that none always runs on a warmer machine.
  */
 export async function compare(
   testbed: Testbed,
   scenario: { readonly name: string; readonly kind: Comparison['kind']; readonly per: Per; readonly load: Load },
   rounds: number,
+  empty?: EmptyGateway,
 ): Promise<Comparison> {
   const { name, kind, per, load } = scenario;
   const warm = { ...load, seconds: Math.min(1, load.seconds) };
   await testbed.runLoad({ ...warm, port: testbed.alone.port });
   await testbed.runLoad({ ...warm, port: testbed.gateway.port });
+  if (empty !== undefined) {
+    await testbed.runLoad({ ...warm, port: empty.port });
+  }
   const pairs: Pair[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    if (round % 2 === 0) {
-      const alone = await measureAlone(testbed, load, per);
-      pairs.push({ alone, gateway: await measureGateway(testbed, load, per) });
-    } else {
-      const gateway = await measureGateway(testbed, load, per);
-      pairs.push({ alone: await measureAlone(testbed, load, per), gateway });
-    }
+    pairs.push(await measurePair(testbed, load, per, round % 2 === 0, empty));
   }
   return { name, kind, per, pairs };
+}
+
+async function measurePair(
+  testbed: Testbed,
+  load: Load,
+  per: Per,
+  aloneFirst: boolean,
+  empty: EmptyGateway | undefined,
+): Promise<Pair> {
+  const measureRest = async () => {
+    const gateway = await measureGateway(testbed, load, per);
+    return empty === undefined ? { gateway } : { gateway, empty: await measureEmpty(testbed, empty, load, per) };
+  };
+  if (aloneFirst) {
+    const alone = await measureAlone(testbed, load, per);
+    return { alone, ...(await measureRest()) };
+  }
+  const rest = await measureRest();
+  return { alone: await measureAlone(testbed, load, per), ...rest };
+}
+
+async function measureEmpty(testbed: Testbed, empty: EmptyGateway, load: Load, per: Per): Promise<RunSample> {
+  const pids = [empty.envoyPid, testbed.provider.pid, empty.processorPid];
+  const { report, spentMs } = await measured(testbed, pids, { ...load, port: empty.port });
+  return { ...sample(report, per, load, spentMs), processorResidentBytes: residentBytes(empty.processorPid) };
 }
 
 async function measureAlone(testbed: Testbed, load: Load, per: Per): Promise<RunSample> {

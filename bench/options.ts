@@ -25,7 +25,7 @@ export interface Options {
   readonly only: string;
   /** Requests of the long run; 0 for none. */
   readonly soakRequests: number;
-  /** Prints a CPU profile of the processor. */
+  /** Prints a CPU profile of the processor, and writes it beside the results. */
   readonly profile: boolean;
   /** Writes the results to files. */
   readonly write: boolean;
@@ -40,7 +40,7 @@ export const USAGE = `usage: node bench/main.ts [options]
   --rounds N       pairs of runs of each scenario (3)
   --only TEXT      run only load scenarios and hostile bodies whose name contains TEXT
   --soak[=N]       instead of the parts, run N requests (1000000) and measure memory
-  --profile        print a CPU profile of the processor
+  --profile        print a CPU profile of the processor, and write it to bench/results
   --no-write       do not write to bench/results
   --page NAME      write only bench/results/NAME.md
   --help`;

@@ -49,6 +49,7 @@ export async function runReference(options: LoadOptions): Promise<LoadReport> {
     String(options.connections),
     '-d',
     `${options.seconds}s`,
+    ...(options.promptBytes === undefined ? [] : ['-size', String(options.promptBytes)]),
     ...(options.stream ? ['-stream'] : []),
     ...(options.stamp ? ['-stamp'] : []),
   ];

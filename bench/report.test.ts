@@ -77,6 +77,18 @@ describe('markdown', () => {
     );
   });
 
+  it('shows the limit of the transport where it was measured', () => {
+    const limited = {
+      ...json,
+      pairs: [{ alone: sample(1000, 1), gateway: sample(450, 2), empty: sample(500, 2, { processorUs: 60 }) }],
+    };
+    assert.match(
+      markdown(results({ comparisons: [limited] })),
+      /\| JSON, 16 connections \| 0\.450 \| 0\.500 \(0\.500–0\.500\) \| 90 % \|/,
+    );
+    assert.doesNotMatch(markdown(results({ comparisons: [json] })), /limit of the transport/);
+  });
+
   it('lists outcomes other than 200', () => {
     const broken = { ...json, pairs: [{ alone: sample(1, 1), gateway: sample(1, 1, { outcomes: { '503': 3 } }) }] };
     assert.match(markdown(results({ comparisons: [broken] })), /- JSON, 16 connections: Tallygate: 503: 3/);

@@ -1,6 +1,6 @@
 /** Writes the results as a page: goals first, then comparisons, then single figures. */
 import type { Comparison, CountRow, Figure, Goal, Machine, Results } from './results.ts';
-import { added, both, failuresOf, type Read, reached, SCENARIO_GOALS } from './summary.ts';
+import { added, both, emptyRate, failuresOf, ofEmpty, type Read, reached, SCENARIO_GOALS } from './summary.ts';
 
 export function markdown(results: Results): string {
   const { comparisons, figures, counts } = results;
@@ -12,6 +12,7 @@ export function markdown(results: Results): string {
     heading(results),
     section('Goals', goals(comparisons, figures)),
     section('Under load', loads.length > 0 ? loadTable(loads) : ''),
+    section('Large prompts and the limit of the transport', limitTable(loads)),
     section('Paced streams', paced.length > 0 ? pacedTable(paced) : ''),
     section('Memory and event loop of the processor', comparisons.length > 0 ? processorTable(comparisons) : ''),
     ...parts.map((part) =>
@@ -104,6 +105,32 @@ function loadTable(comparisons: readonly Comparison[]): string {
       ];
     }),
   );
+}
+
+const LIMIT_NOTE =
+  'The limit is a processor on the same transport that only returns the bytes, measured in the same rounds.';
+
+function limitTable(comparisons: readonly Comparison[]): string {
+  const rows = comparisons.flatMap((one) => {
+    const limit = emptyRate(one);
+    if (limit === undefined) {
+      return [];
+    }
+    const { median } = both(one, (sample) => sample.requestsPerSecond).ratio;
+    const spent = (read: Read) => `${short(both(one, read).gateway)} / ${short(ofEmpty(one, read))}`;
+    return [
+      [
+        one.name,
+        short(median),
+        `${short(limit.median)} (${short(limit.least)}–${short(limit.most)})`,
+        `${((median / limit.median) * 100).toFixed(0)} %`,
+        spent((sample) => sample.processorUs ?? Number.NaN),
+        spent((sample) => sample.envoyUs),
+      ],
+    ];
+  });
+  const head = ['', 'ratio', 'limit', 'share of the limit', 'processor µs: Tallygate / limit', 'Envoy µs'];
+  return rows.length === 0 ? '' : `${LIMIT_NOTE}\n\n${table(head, rows)}\n\n![Ratios to Envoy alone](ratios.svg)`;
 }
 
 function pacedTable(comparisons: readonly Comparison[]): string {

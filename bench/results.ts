@@ -36,6 +36,8 @@ export interface Comparison {
 export interface Pair {
   readonly alone: RunSample;
   readonly gateway: RunSample;
+  /** A processor that only returns the bytes, where it was measured. */
+  readonly empty?: RunSample;
 }
 
 export interface RunSample {

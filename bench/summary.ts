@@ -44,7 +44,25 @@ function byBoth(goal: ScenarioGoal): readonly ScenarioGoal[] {
   return [goal, { ...goal, scenario: `reference programs: ${goal.scenario}` }];
 }
 
+const LARGE_PROMPTS = [
+  'JSON, prompt of 60 KB, 8 connections',
+  'JSON, prompt of 250 KB, 8 connections',
+  'streams of 100 chunks, prompt of 250 KB, 8 connections',
+  'JSON, prompt of 1 MB, 4 connections',
+];
+
+const largePromptGoals = LARGE_PROMPTS.flatMap((scenario) =>
+  byBoth({
+    scenario,
+    what: 'requests per second, ratio to a processor that only returns the bytes',
+    unit: '',
+    value: (comparison) => both(comparison, rate).ratio.median / (emptyRate(comparison)?.median ?? Number.NaN),
+    goal: { atLeast: 0.9 },
+  }),
+);
+
 export const SCENARIO_GOALS: readonly ScenarioGoal[] = [
+  ...largePromptGoals,
   ...byBoth({
     scenario: 'JSON, 16 connections',
     what: 'requests per second, ratio to Envoy alone',
@@ -108,4 +126,16 @@ export function failuresOf({ pairs }: Comparison): Readonly<Record<string, numbe
     }
   }
   return failures;
+}
+
+/** Returns the ratio of the empty processor to Envoy alone, if it was measured. */
+export function emptyRate({ pairs }: Comparison): Ratio | undefined {
+  const measured = pairs.flatMap(({ alone, empty }) =>
+    empty === undefined ? [] : [[empty.requestsPerSecond, alone.requestsPerSecond] as const],
+  );
+  return measured.length === 0 ? undefined : ratioOf(measured);
+}
+
+export function ofEmpty({ pairs }: Comparison, read: Read): number {
+  return median(pairs.flatMap(({ empty }) => (empty === undefined ? [] : [read(empty)])));
 }

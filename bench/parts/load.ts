@@ -1,5 +1,6 @@
 /** Measures maximum throughput: unary responses, streams, and large prompts. */
 
+import { withEmpty } from '../empty.ts';
 import { compare, type Load } from '../measure.ts';
 import type { Options } from '../options.ts';
 import type { Comparison } from '../results.ts';
@@ -15,14 +16,23 @@ const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'se
     load: { connections: 16, stream: true, askUsage: false },
   },
   { name: 'JSON, prompt of 60 KB, 8 connections', load: { connections: 8, promptBytes: 60_000 } },
+  { name: 'JSON, prompt of 250 KB, 8 connections', load: { connections: 8, promptBytes: 250_000 } },
+  {
+    name: 'streams of 100 chunks, prompt of 250 KB, 8 connections',
+    load: { connections: 8, promptBytes: 250_000, stream: true },
+  },
   { name: 'JSON, prompt of 1 MB, 4 connections', load: { connections: 4, promptBytes: 1_000_000 } },
 ];
 
-export async function loadComparisons(testbed: Testbed, options: Options): Promise<readonly Comparison[]> {
-  const comparisons: Comparison[] = [];
-  for (const { name, load } of scenarios.filter((one) => one.name.includes(options.only))) {
-    const scenario = { name, kind: 'load', per: 'request', load: { ...load, seconds: options.seconds } } as const;
-    comparisons.push(await compare(testbed, scenario, options.rounds));
-  }
-  return comparisons;
+/** Large prompts are also measured with the empty processor: there the transport is the limit. */
+export function loadComparisons(testbed: Testbed, options: Options): Promise<readonly Comparison[]> {
+  return withEmpty(testbed, async (empty) => {
+    const comparisons: Comparison[] = [];
+    for (const { name, load } of scenarios.filter((one) => one.name.includes(options.only))) {
+      const scenario = { name, kind: 'load', per: 'request', load: { ...load, seconds: options.seconds } } as const;
+      const limit = load.promptBytes === undefined ? undefined : empty;
+      comparisons.push(await compare(testbed, scenario, options.rounds, limit));
+    }
+    return comparisons;
+  });
 }

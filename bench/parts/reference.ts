@@ -3,7 +3,8 @@
  * were set with.
  */
 
-import { compare } from '../measure.ts';
+import { withEmpty } from '../empty.ts';
+import { compare, type Load } from '../measure.ts';
 import type { Options } from '../options.ts';
 import { buildReference, runReference, startReferenceProvider } from '../reference.ts';
 import type { Comparison } from '../results.ts';
@@ -15,6 +16,18 @@ const STREAMS = 200;
 const PACE_MS = 50;
 /** A stream takes 5 s, so each connection has two of them. */
 const PACED_SECONDS = 8;
+
+const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'seconds'> }[] = [
+  { name: 'JSON, 16 connections', load: { connections: CONNECTIONS } },
+  { name: 'streams of 100 chunks, 16 connections', load: { connections: CONNECTIONS, stream: true } },
+  { name: 'JSON, prompt of 60 KB, 8 connections', load: { connections: 8, promptBytes: 60_000 } },
+  { name: 'JSON, prompt of 250 KB, 8 connections', load: { connections: 8, promptBytes: 250_000 } },
+  {
+    name: 'streams of 100 chunks, prompt of 250 KB, 8 connections',
+    load: { connections: 8, promptBytes: 250_000, stream: true },
+  },
+  { name: 'JSON, prompt of 1 MB, 4 connections', load: { connections: 4, promptBytes: 1_000_000 } },
+];
 
 export async function referenceComparisons(options: Options): Promise<readonly Comparison[]> {
   if (!buildReference()) {
@@ -28,13 +41,15 @@ function underLoad({ seconds, rounds }: Options): Promise<readonly Comparison[]>
   return withTestbed({ startProvider: startReferenceProvider }, async (testbed) => {
     const own = { ...testbed, runLoad: runReference };
     await warmUp(testbed);
-    const load = { connections: CONNECTIONS, seconds };
-    const json = { name: 'reference programs: JSON, 16 connections', kind: 'load', per: 'request', load } as const;
-    const streams = { ...json, name: 'reference programs: streams of 100 chunks, 16 connections' };
-    return [
-      await compare(own, json, rounds),
-      await compare(own, { ...streams, load: { ...load, stream: true } }, rounds),
-    ];
+    return withEmpty(own, async (empty) => {
+      const comparisons: Comparison[] = [];
+      for (const { name, load } of scenarios) {
+        const scenario = { name: `reference programs: ${name}`, kind: 'load', per: 'request' } as const;
+        const limit = load.promptBytes === undefined ? undefined : empty;
+        comparisons.push(await compare(own, { ...scenario, load: { ...load, seconds } }, rounds, limit));
+      }
+      return comparisons;
+    });
   });
 }
 
