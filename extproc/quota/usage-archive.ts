@@ -7,6 +7,7 @@ import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
+import { withoutOtlpHeaders } from '../../runtime/worker-environment.ts';
 import type { ExportState } from './export/exporter.ts';
 import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import type { RecoveredUsage } from './journal-database.ts';
@@ -224,6 +225,7 @@ export class UsageArchive implements UsageReader {
     const workerData: UsageWorkerOptions = { journalPath, retention, exports, exportHeaders };
     const worker = new Worker(new URL('./usage-worker.ts', import.meta.url), {
       workerData,
+      env: withoutOtlpHeaders(process.env),
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
     });
     worker.on('message', ({ id, value, error, state }: UsageAnswer) => {

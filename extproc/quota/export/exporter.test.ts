@@ -193,6 +193,25 @@ test('a collector gets each record as an OTLP log record', async () => {
   assert.equal(to.requests.length, 3);
 });
 
+test('a collector of usage does not get the credentials of the collector of traces', async () => {
+  const to = await collector();
+  process.env['OTEL_EXPORTER_OTLP_HEADERS'] = 'authorization=Bearer%20traces,x-traces=1';
+  process.env['OTEL_EXPORTER_OTLP_LOGS_HEADERS'] = 'x-logs=1';
+  stops.push(() => {
+    delete process.env['OTEL_EXPORTER_OTLP_HEADERS'];
+    delete process.env['OTEL_EXPORTER_OTLP_LOGS_HEADERS'];
+  });
+  const exports = [{ type: 'otlp', url: to.url }] as const;
+  const opened = openQuotaStore({ path: join(folder, 'journal.db'), foldEveryMs: 20, exports });
+  opened.store.recordUsage(record('r1'), undefined);
+  opened.store.flush();
+  await until('the record', () => to.logs.length > 0);
+  opened.store.close();
+  await opened.usage?.close(10_000);
+  const [{ headers } = assert.fail()] = to.requests;
+  assert.deepEqual([headers.authorization, headers['x-traces'], headers['x-logs']], [undefined, undefined, undefined]);
+});
+
 test('a collector gets each record as a CloudEvent, also those of the time when it was away', async () => {
   const to = await collector();
   const newSender = (source: string) => cloudEventsSender(to.url, {}, source);

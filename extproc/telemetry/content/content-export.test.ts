@@ -92,6 +92,7 @@ function newFakeWorker() {
 function queueWith(fake: ReturnType<typeof newFakeWorker>, maxUnits: number) {
   const clock = { ms: 0 };
   const failures: (string | undefined)[] = [];
+  let starts = 0;
   const seen = { queue_full: 0, export_failed: 0, export_refused: 0, exported: 0, failures };
   const queue = new ContentQueue({
     worker: { target: collector, headers: {}, accessKey: undefined },
@@ -104,9 +105,12 @@ function queueWith(fake: ReturnType<typeof newFakeWorker>, maxUnits: number) {
     },
     onDestination: (failure) => seen.failures.push(failure),
     now: () => clock.ms,
-    newWorker: () => fake.worker,
+    newWorker: () => {
+      starts++;
+      return fake.worker;
+    },
   });
-  return { queue, seen, clock };
+  return { queue, seen, clock, starts: () => starts };
 }
 
 test('what waits is bounded, and what has no room is counted', () => {
@@ -137,6 +141,19 @@ test('failures are counted by reason, and told once until the destination recove
   assert.deepEqual(seen.failures, ['gone', undefined]);
   fake.exit();
   assert.equal(seen.export_failed, 4);
+});
+
+test('a worker that ends is started again after a pause, and what comes in the pause is dropped', () => {
+  const fake = newFakeWorker();
+  const { queue, seen, clock, starts } = queueWith(fake, 1000);
+  queue.add('{}');
+  fake.exit();
+  clock.ms = 999;
+  queue.add('{}');
+  assert.deepEqual([starts(), seen.export_failed], [1, 2]);
+  clock.ms = 1_000;
+  queue.add('{}');
+  assert.deepEqual([starts(), seen.export_failed, fake.tasks.length], [2, 2, 2]);
 });
 
 test('the end of the process waits for a hung destination only until the deadline', async () => {

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { errorMessage } from '../../../runtime/error-message.ts';
+import { withoutOtlpHeaders } from '../../../runtime/worker-environment.ts';
 import type { ContentReport, ContentTask, ContentWorkerOptions } from './content-worker.ts';
 import type { ExportDropReason, SendFailure } from './sender.ts';
 
@@ -39,6 +40,8 @@ const MAX_UNITS = 16 * 1024 * 1024;
 const MAX_HEAP_MB = 128;
 /** A destination that fails now and then is told of once. */
 const RECOVERY_MS = 30_000;
+/** A worker that cannot start would otherwise be started for each entry. */
+const RESTART_PAUSE_MS = 1_000;
 
 export class ContentQueue {
   readonly #options: ContentQueueOptions;
@@ -47,6 +50,9 @@ export class ContentQueue {
   readonly #sizes: number[] = [];
   #units = 0;
   #worker: ContentWorker | undefined;
+  /** When a worker may start again after one that has ended. */
+  #restartMs = Number.NEGATIVE_INFINITY;
+  readonly #now: () => number;
   /** When the destination failed last; present while it is told of as failing. */
   #failedAtMs: number | undefined;
   #closed: (() => void) | undefined;
@@ -54,12 +60,17 @@ export class ContentQueue {
   constructor(options: ContentQueueOptions) {
     this.#options = options;
     this.#maxUnits = options.maxUnits ?? MAX_UNITS;
+    this.#now = options.now ?? performance.now.bind(performance);
   }
 
   /** Adds an entry, as JSON. */
   add(entry: string): void {
     if (this.#closed !== undefined || this.#units + entry.length > this.#maxUnits) {
       this.#options.dropped('queue_full', 1);
+      return;
+    }
+    if (this.#worker === undefined && this.#now() < this.#restartMs) {
+      this.#options.dropped('export_failed', 1);
       return;
     }
     this.#worker ??= this.#start();
@@ -93,6 +104,7 @@ export class ContentQueue {
     worker.on('error', (error) => this.#destination({ reason: 'export_failed', text: errorMessage(error) }));
     worker.on('exit', () => {
       this.#worker = undefined;
+      this.#restartMs = this.#now() + RESTART_PAUSE_MS;
       this.#drop(this.#sizes.length);
       this.#closed?.();
     });
@@ -114,14 +126,14 @@ export class ContentQueue {
   }
 
   #destination(failure: SendFailure | undefined): void {
-    const { onDestination, now = performance.now.bind(performance) } = this.#options;
+    const { onDestination } = this.#options;
     if (failure !== undefined) {
       const isKnown = this.#failedAtMs !== undefined;
-      this.#failedAtMs = now();
+      this.#failedAtMs = this.#now();
       if (!isKnown) {
         onDestination(failure.text);
       }
-    } else if (this.#failedAtMs !== undefined && now() - this.#failedAtMs >= RECOVERY_MS) {
+    } else if (this.#failedAtMs !== undefined && this.#now() - this.#failedAtMs >= RECOVERY_MS) {
       this.#failedAtMs = undefined;
       onDestination(undefined);
     }
@@ -150,11 +162,10 @@ function startWorker(workerData: ContentWorkerOptions): ContentWorker {
 }
 
 /**
- * Returns what the libraries may read: without the credentials of the collector of traces, which
- * would be sent to the one of content, and without the identity of the machine, which all pods of
- * a node share, unless the operator asks for it.
+ * Returns the variables that the libraries may read: without the identity of the machine, which all
+ * pods of a node share, unless the operator asks for it.
  */
 function workerEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { OTEL_EXPORTER_OTLP_HEADERS: _, OTEL_EXPORTER_OTLP_LOGS_HEADERS: __, ...others } = environment;
+  const others = withoutOtlpHeaders(environment);
   return { AWS_EC2_METADATA_DISABLED: 'true', AWS_EC2_METADATA_V1_DISABLED: 'true', ...others };
 }

@@ -19,6 +19,7 @@ class TestWorker extends EventEmitter implements SpanWorker {
 }
 
 function newQueue(maxSpans: number) {
+  const clock = { ms: 0 };
   const workers: TestWorker[] = [];
   const told: (string | undefined)[] = [];
   const queue = new SpanQueue({
@@ -31,6 +32,7 @@ function newQueue(maxSpans: number) {
     maxSpans,
     delayMs: 60_000,
     onCollector: (failure) => told.push(failure),
+    now: () => clock.ms,
     newWorker: () => {
       workers.push(new TestWorker());
       return workers.at(-1)!;
@@ -43,7 +45,7 @@ function newQueue(maxSpans: number) {
       }
     }
   };
-  return { queue, workers, told, add };
+  return { queue, workers, told, add, clock };
 }
 
 it('spans beyond the bound are dropped and counted until the worker has sent others', () => {
@@ -79,14 +81,18 @@ it('the collector is reported when it begins to fail and when it recovers', () =
   assert.equal(queue.dropped, 12);
 });
 
-it('a worker that ends loses what it had, and another one takes its place', () => {
-  const { queue, workers, add } = newQueue(1000);
+it('a worker that ends loses what it had, and another one takes its place after a pause', () => {
+  const { queue, workers, add, clock } = newQueue(1000);
   add(84);
   workers[0]?.emit('error', new Error('out of memory'));
   workers[0]?.emit('exit');
   assert.equal(queue.dropped, 252);
+  clock.ms = 999;
   add(84);
-  assert.equal(workers.length, 2);
+  assert.deepEqual([workers.length, queue.dropped], [1, 504]);
+  clock.ms = 1_000;
+  add(84);
+  assert.deepEqual([workers.length, workers[1]?.tasks.length, queue.dropped], [2, 1, 504]);
 });
 
 it('closing waits for the worker until the deadline', async () => {

@@ -14,6 +14,8 @@ export interface SpanQueueOptions {
   readonly delayMs: number;
   /** Called when the collector begins to fail, with the reason, and when it accepts spans again. */
   readonly onCollector: (failure: string | undefined) => void;
+  /** Milliseconds. */
+  readonly now?: () => number;
   /** Starts the worker; tests have their own. */
   readonly newWorker?: (options: SpanWorkerOptions) => SpanWorker;
 }
@@ -36,6 +38,8 @@ const PENDING_SHARE = 1 / 4;
 const MAX_CHARACTERS = 32 * 1024 * 1024;
 /** Requests that wait and messages to the collector. */
 const MAX_HEAP_MB = 96;
+/** A worker that cannot start would otherwise be started for each task. */
+const RESTART_PAUSE_MS = 1_000;
 
 interface WaitingSize {
   readonly spans: number;
@@ -52,6 +56,9 @@ export class SpanQueue {
   #waitingSpans = 0;
   #waitingCharacters = 0;
   #worker: SpanWorker | undefined;
+  /** When a worker may start again after one that has ended. */
+  #restartMs = Number.NEGATIVE_INFINITY;
+  readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
   #failure: string | undefined;
   #closed: (() => void) | undefined;
@@ -60,6 +67,7 @@ export class SpanQueue {
 
   constructor(options: SpanQueueOptions) {
     this.#options = options;
+    this.#now = options.now ?? performance.now.bind(performance);
   }
 
   /** Whether a request with this many spans has room; counts them as dropped where it has none. */
@@ -112,12 +120,17 @@ export class SpanQueue {
     if (this.#pending.length === 0) {
       return;
     }
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(this.#pending);
+    const requests = this.#pending;
     this.#sent.push(...this.#pendingSizes);
     this.#pending = [];
     this.#pendingSizes = [];
     this.#pendingSpans = 0;
+    if (this.#worker === undefined && this.#now() < this.#restartMs) {
+      this.#drop(requests.length);
+      return;
+    }
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(requests);
   }
 
   #start(): SpanWorker {
@@ -128,6 +141,7 @@ export class SpanQueue {
     worker.on('error', (error) => this.#collector(errorMessage(error)));
     worker.on('exit', () => {
       this.#worker = undefined;
+      this.#restartMs = this.#now() + RESTART_PAUSE_MS;
       this.#drop(this.#sent.length);
       this.#closed?.();
     });
