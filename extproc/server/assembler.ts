@@ -52,7 +52,7 @@ export class Assembler {
   readonly #maxMessageBytes: number;
   readonly #blocks: BodyBlocks;
   #phase: AssemblerPhase = 'prefix';
-  #buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
+  #buffer: Buffer = Buffer.allocUnsafe(PREFIX_BYTES);
   #filled = 0;
   /**
    * Bytes that the current phase needs. The buffer may be smaller: it grows with the input, not
@@ -132,7 +132,7 @@ export class Assembler {
     this.#phase = phase;
     this.#wanted = bytes;
     this.#filled = 0;
-    this.#buffer = phase === 'body' ? this.#blocks.take(bytes) : Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
+    this.#buffer = phase === 'body' ? this.#blocks.take(bytes) : Buffer.allocUnsafe(Math.min(bytes, PIECE_BYTES));
   }
 
   /** Completes the current phase. */

@@ -13,7 +13,7 @@ import type { Flushable, Task } from './loop-slice.ts';
 import type { Outbound } from './outbound.ts';
 import { OutputBuffer } from './output-buffer.ts';
 import { Protocol, type ProtocolHost } from './protocol.ts';
-import { readSocket } from './read-socket.ts';
+import { READ_BYTES, readSocket } from './read-socket.ts';
 import { SendOrder } from './send-order.ts';
 import type { ServerContext } from './server-context.ts';
 import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, TRAILERS_OK } from './static-frames.ts';
@@ -34,6 +34,8 @@ export class Connection implements ProtocolHost, Flushable, Task {
   readonly #protocol: Protocol;
   /** Input that was not read because a slice was over. The socket is paused meanwhile. */
   #backlog: Buffer[] = [];
+  /** Memory for the next input that must wait. */
+  #spare: Buffer | undefined;
   readonly #order = new SendOrder<Outbound>();
   /** The kernel has not accepted all output yet. */
   #blocked = false;
@@ -193,6 +195,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       const at = this.#read(bytes);
       if (at === bytes.length) {
         this.#backlog.shift();
+        this.#spare = Buffer.from(bytes.buffer);
       } else {
         this.#backlog[0] = bytes.subarray(at);
       }
@@ -265,9 +268,19 @@ export class Connection implements ProtocolHost, Flushable, Task {
     if (this.#closedForReading || at === bytes.length) {
       return;
     }
-    this.#backlog.push(Buffer.from(bytes.subarray(at)));
+    this.#backlog.push(this.#copy(bytes, at));
     this.#socket.pause();
     this.#scheduleTask();
+  }
+
+  /**
+   * Copies input into memory that is used again. A frame is a quarter of it, as of the read buffer,
+   * so nobody keeps a view.
+   */
+  #copy(bytes: Buffer, at: number): Buffer {
+    const memory = this.#spare ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    this.#spare = undefined;
+    return memory.subarray(0, bytes.copy(memory, 0, at));
   }
 
   #scheduleTask(): void {

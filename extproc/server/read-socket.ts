@@ -7,7 +7,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
 
 /** The read size of libuv. */
-const READ_BYTES = 64 * 1024;
+export const READ_BYTES: number = 64 * 1024;
 
 /** One buffer is enough: each read is used up before the next one. */
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);

@@ -6,7 +6,9 @@
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 
-const TAIL_BYTES = 8 * 1024;
+/** Enough for the heads of a large body, whose pieces are referenced. Doubles from tail to tail. */
+const FIRST_TAIL_BYTES = 1024;
+const LARGEST_TAIL_BYTES = 8 * 1024;
 
 /** Chunks of at least this size are cheaper to reference than to copy. */
 export const REFERENCE_BYTES: number = 8 * 1024;
@@ -17,6 +19,7 @@ export class SendQueue {
   tail: Buffer | undefined;
   #tailStart = 0;
   #tailEnd = 0;
+  #nextTailBytes = FIRST_TAIL_BYTES;
   #chunks: Buffer[] = [];
   #first = 0;
   #firstAt = 0;
@@ -25,7 +28,9 @@ export class SendQueue {
   claim(length: number): number {
     if (this.tail === undefined || this.tail.length - this.#tailEnd < length) {
       this.#seal();
-      this.tail = Buffer.allocUnsafeSlow(Math.max(length, TAIL_BYTES));
+      // Small ones come from Node's pool: memory of its own makes V8 collect garbage earlier.
+      this.tail = Buffer.allocUnsafe(Math.max(length, this.#nextTailBytes));
+      this.#nextTailBytes = Math.min(LARGEST_TAIL_BYTES, this.#nextTailBytes * 2);
       this.#tailStart = 0;
       this.#tailEnd = 0;
     }
