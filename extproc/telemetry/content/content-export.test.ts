@@ -5,9 +5,9 @@ import { compileContentPolicy } from '../../content/compile.ts';
 import { CollectedContent } from '../../content/content-capture.ts';
 import type { RecordedContent } from '../../record.ts';
 import { outcomeOfStream } from '../testing.ts';
+import type { ContentReport } from './content-batches.ts';
 import { newContentExport } from './content-export.ts';
 import { ContentQueue, type ContentWorker } from './content-queue.ts';
-import type { ContentReport } from './content-worker.ts';
 import { contentEntry } from './entry.ts';
 import type { OtlpContentTarget } from './target.ts';
 

@@ -5,7 +5,8 @@
 import { Worker } from 'node:worker_threads';
 import { errorMessage } from '../../../runtime/error-message.ts';
 import { withoutOtlpHeaders } from '../../../runtime/worker-environment.ts';
-import type { ContentReport, ContentTask, ContentWorkerOptions } from './content-worker.ts';
+import type { ContentReport } from './content-batches.ts';
+import type { ContentTask, ContentWorkerOptions } from './content-worker.ts';
 import type { ExportDropReason, SendFailure } from './sender.ts';
 
 export interface ContentQueueOptions {

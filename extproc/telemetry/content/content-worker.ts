@@ -4,9 +4,9 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { ExportHeaders } from '../../quota/export/target.ts';
-import type { ContentEntry } from './entry.ts';
+import { ContentBatches } from './content-batches.ts';
 import type { S3AccessKey } from './s3-sender.ts';
-import type { ContentSender, SendFailure } from './sender.ts';
+import type { ContentSender } from './sender.ts';
 import type { ContentTarget } from './target.ts';
 
 export interface ContentWorkerOptions {
@@ -20,80 +20,22 @@ export interface ContentWorkerOptions {
 /** An entry as JSON; `close` asks for the last report. */
 export type ContentTask = { readonly entry: string } | 'close';
 
-export interface ContentReport {
-  /** How many of the entries are done. */
-  readonly entries: number;
-  readonly exported: number;
-  readonly failure: SendFailure | undefined;
-  readonly closed: boolean;
-}
-
-/** UTF-16 units of JSON in one message: collectors take 4 MB of gRPC by default. */
-const MAX_MESSAGE_UNITS = 1024 * 1024;
-const MAX_FAILURE_CHARACTERS = 300;
-
 const { target, headers, accessKey } = workerData as ContentWorkerOptions;
 const port = parentPort as MessagePort;
-const sender = await newSender();
-const waiting: string[] = [];
-let openCalls = 0;
-let isClosing = false;
-let isWoken = false;
-
-port.on('message', (task: ContentTask) => {
-  if (task === 'close') {
-    isClosing = true;
-  } else {
-    waiting.push(task.entry);
-  }
-  // What arrives together is sent together.
-  if (!isWoken) {
-    isWoken = true;
-    setImmediate(() => {
-      isWoken = false;
-      send();
-    });
+const batches = new ContentBatches(await newSender(), (report) => {
+  port.postMessage(report);
+  if (report.closed) {
+    port.close();
   }
 });
 
-function send(): void {
-  while (waiting.length > 0 && openCalls < sender.maxOpen) {
-    const entries = waiting.splice(0, messageLength()).map((entry) => JSON.parse(entry) as ContentEntry);
-    openCalls++;
-    void sender.send(entries).then(({ accepted, failure }) => {
-      openCalls--;
-      const text = failure?.text.slice(0, MAX_FAILURE_CHARACTERS) ?? '';
-      report({
-        entries: entries.length,
-        exported: accepted,
-        failure: failure && { reason: failure.reason, text },
-        closed: false,
-      });
-      send();
-    });
+port.on('message', (task: ContentTask) => {
+  if (task === 'close') {
+    batches.close();
+  } else {
+    batches.add(task.entry);
   }
-  if (isClosing && openCalls === 0) {
-    report({ entries: 0, exported: 0, failure: undefined, closed: true });
-    port.close();
-  }
-}
-
-/** Returns how many entries the next message has: at least one. */
-function messageLength(): number {
-  let units = 0;
-  const most = Math.min(waiting.length, sender.maxEntries);
-  for (let length = 0; length < most; length++) {
-    units += waiting[length]!.length;
-    if (units > MAX_MESSAGE_UNITS) {
-      return Math.max(1, length);
-    }
-  }
-  return most;
-}
-
-function report(message: ContentReport): void {
-  port.postMessage(message);
-}
+});
 
 async function newSender(): Promise<ContentSender> {
   if (target.type === 'otlp') {

@@ -11,6 +11,8 @@ import type { OtlpContentTarget } from './target.ts';
 const EVENT_NAME = 'gen_ai.client.inference.operation.details';
 const scope = { name: 'tallygate.content' };
 const MAX_OPEN = 2;
+/** Collectors take 4 MB of gRPC by default. */
+const MAX_UNITS = 1024 * 1024;
 
 export async function otlpContentSender(
   target: OtlpContentTarget,
@@ -21,6 +23,8 @@ export async function otlpContentSender(
   const resource = resourceFromAttributes({ 'service.name': 'tallygate' });
   return {
     maxEntries: 32,
+    maxUnits: MAX_UNITS,
+    delayMs: 0,
     maxOpen: MAX_OPEN,
     send: (entries) =>
       new Promise((resolve) => {

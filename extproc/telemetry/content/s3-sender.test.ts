@@ -76,7 +76,7 @@ test('objects are encrypted at rest as the operator says, and stored again after
   assert.deepEqual(await sender.send([entry]), { accepted: 1, failure: undefined });
   assert.equal(requests.length, 2);
   const { url: path, headers } = requests[1]!;
-  assert.match(path, /^\/kept\/p\/\d{4}\/\d\d\/\d\d\/\d\d\/0000-1\.json(\?|$)/);
+  assert.match(path, /^\/kept\/p\/\d{4}\/\d\d\/\d\d\/\d\d\/\d\d-\d\d-[0-9a-f-]{36}-1\.jsonl(\?|$)/);
   assert.equal(headers['x-amz-server-side-encryption'], 'aws:kms');
   assert.equal(headers['x-amz-server-side-encryption-aws-kms-key-id'], 'key-1');
   assert.equal(headers['x-amz-security-token'], 'session-1');
@@ -85,6 +85,42 @@ test('objects are encrypted at rest as the operator says, and stored again after
     Object.keys(headers).some((name) => name.startsWith('x-amz-checksum')),
     false,
   );
+});
+
+test('entries are lines of one object for each hour, whose names differ', async (t) => {
+  const { requests, url } = await serve(t, (_, response) => response.writeHead(200).end());
+  const sender = s3ContentSender(targetAt(url), accessKey);
+  const at = (time: string, id: string) => ({ ...entry, id, timeMs: Date.parse(time) });
+  const entries = [
+    at('2026-11-28T10:59:59.500Z', 'a'),
+    at('2026-11-28T11:00:02Z', 'b\n'),
+    at('2026-11-28T10:07:03Z', 'c'),
+  ];
+  assert.deepEqual(await sender.send(entries), { accepted: 3, failure: undefined });
+  await sender.send([entries[1]!]);
+  const objects = requests.map(({ url: path, body }) => ({
+    hour: path.slice('/kept/p/'.length).replace(/-[0-9a-f-]{36}-\d+\.jsonl.*/, ''),
+    ids: body.split('\n').map((line) => line && (JSON.parse(line) as { readonly id: string }).id),
+  }));
+  assert.deepEqual(
+    objects.toSorted((one, other) => one.hour.localeCompare(other.hour)),
+    [
+      { hour: '2026/11/28/10/07-03', ids: ['a', 'c', ''] },
+      { hour: '2026/11/28/11/00-02', ids: ['b\n', ''] },
+      { hour: '2026/11/28/11/00-02', ids: ['b\n', ''] },
+    ],
+  );
+  assert.equal(new Set(requests.map(({ url: path }) => path)).size, 3);
+});
+
+test('entries of an object that is refused are counted, and those of another one are stored', async (t) => {
+  const { url } = await serve(t, ({ url: path }, response) => {
+    response.writeHead(path.includes('/10/') ? 403 : 200).end(path.includes('/10/') ? error('AccessDenied') : '');
+  });
+  const later = { ...entry, timeMs: Date.parse('2026-11-28T11:00:00Z') };
+  const earlier = { ...entry, timeMs: Date.parse('2026-11-28T10:00:00Z') };
+  const { accepted, failure } = await s3ContentSender(targetAt(url), accessKey).send([earlier, later, earlier]);
+  assert.deepEqual([accepted, failure?.reason], [1, 'export_refused']);
 });
 
 const refusals: readonly (readonly [status: number, code: string, says: RegExp, region?: string])[] = [

@@ -1,4 +1,5 @@
-/** Stores content in an S3-compatible bucket, one JSON object for each request and policy. */
+/** Stores content in an S3-compatible bucket, as objects of JSON Lines with many entries each. */
+import { randomUUID } from 'node:crypto';
 import { PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { errorMessage } from '../../../runtime/error-message.ts';
 import type { ContentEntry } from './entry.ts';
@@ -13,7 +14,11 @@ export interface S3AccessKey {
 }
 
 const CONNECT_TIMEOUT_MS = 2_000;
-const MAX_OPEN = 32;
+const MAX_OPEN = 4;
+/** Of one object: each costs a request, and is one more to read. */
+const MAX_UNITS = 2 * 1024 * 1024;
+/** Entries younger than this are lost when the process is killed. */
+const MAX_DELAY_MS = 1_000;
 
 /** `accessKey`: absent: the identity of this process, as AWS's SDK finds and renews it. */
 export function s3ContentSender(
@@ -35,13 +40,23 @@ export function s3ContentSender(
       httpsAgent: { maxSockets: MAX_OPEN },
     },
   });
+  const sender = randomUUID();
+  let objects = 0;
   return {
-    maxEntries: 1,
+    maxEntries: Number.POSITIVE_INFINITY,
+    maxUnits: MAX_UNITS,
+    delayMs: MAX_DELAY_MS,
     maxOpen: MAX_OPEN,
     async send(entries) {
-      const failures = await Promise.all(entries.map((entry) => store(client, target, entry, timeoutMs)));
-      const failed = failures.filter((failure) => failure !== undefined);
-      return { accepted: entries.length - failed.length, failure: failed[0] };
+      const outcomes = await Promise.all(
+        [...byHour(entries)].map(async ([hour, each]) => {
+          const failure = await store(client, target, `${hour}/${nameOf(each, sender, ++objects)}`, each, timeoutMs);
+          return { entries: each.length, failure };
+        }),
+      );
+      const failed = outcomes.filter(({ failure }) => failure !== undefined);
+      const lost = failed.reduce((sum, outcome) => sum + outcome.entries, 0);
+      return { accepted: entries.length - lost, failure: failed[0]?.failure };
     },
   };
 }
@@ -50,21 +65,38 @@ function sdkCredentials({ id, secret, sessionToken }: S3AccessKey) {
   return { accessKeyId: id, secretAccessKey: secret, ...(sessionToken !== undefined && { sessionToken }) };
 }
 
-/** Returns why the entry is not stored. */
+/** Returns the entries by the hour in which their requests began: `YEAR/MONTH/DAY/HOUR`. */
+function byHour(entries: readonly ContentEntry[]): ReadonlyMap<string, readonly ContentEntry[]> {
+  return Map.groupBy(entries, ({ timeMs }) => new Date(timeMs).toISOString().slice(0, 13).replaceAll(/[-T]/g, '/'));
+}
+
+/** Returns a name that no other process uses, and that sorts by the time of the first request. */
+function nameOf(entries: readonly ContentEntry[], sender: string, object: number): string {
+  const firstMs = Math.min(...entries.map(({ timeMs }) => timeMs));
+  const minute = new Date(firstMs).toISOString().slice(14, 19).replace(':', '-');
+  return `${minute}-${sender}-${object}.jsonl`;
+}
+
+function lineOf({ id, timeMs, span, attributes, instructions, input, output }: ContentEntry): string {
+  const time = new Date(timeMs).toISOString();
+  const content = { system_instructions: instructions, input_messages: input, output_messages: output };
+  return `${JSON.stringify({ id, time, ...span, attributes, ...content })}\n`;
+}
+
+/** Returns why the entries are not stored. */
 async function store(
   client: S3Client,
   target: S3ContentTarget,
-  { id, timeMs, span, attributes, instructions, input, output }: ContentEntry,
+  name: string,
+  entries: readonly ContentEntry[],
   timeoutMs: number,
 ): Promise<SendFailure | undefined> {
   const { bucket, prefix, encryption, kmsKey } = target;
-  const time = new Date(timeMs).toISOString();
-  const content = { system_instructions: instructions, input_messages: input, output_messages: output };
   const command = new PutObjectCommand({
     Bucket: bucket,
-    Key: `${prefix}${time.slice(0, 13).replaceAll(/[-T]/g, '/')}/${id}.json`,
-    Body: JSON.stringify({ id, time, ...span, attributes, ...content }),
-    ContentType: 'application/json',
+    Key: `${prefix}${name}`,
+    Body: entries.map(lineOf).join(''),
+    ContentType: 'application/x-ndjson',
     ...(encryption !== undefined && { ServerSideEncryption: encryption }),
     ...(kmsKey !== undefined && { SSEKMSKeyId: kmsKey }),
   });
