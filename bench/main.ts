@@ -81,6 +81,9 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
 function write(results: Results, page: string): void {
   const folder = path.join(import.meta.dirname, 'results');
   mkdirSync(folder, { recursive: true });
+  if (results.comparisons.some(({ kind }) => kind === 'load')) {
+    writeFileSync(path.join(folder, 'ratios.svg'), ratioChart(results.comparisons));
+  }
   // A soak run alone writes a separate page.
   const only = results.options.parts.length === 0 ? 'soak' : results.options.page;
   if (only !== undefined) {
@@ -90,7 +93,6 @@ function write(results: Results, page: string): void {
   const name = results.startedAt.slice(0, 16).replace(':', '');
   writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
   writeFileSync(path.join(folder, 'latest.md'), page);
-  writeFileSync(path.join(folder, 'ratios.svg'), ratioChart(results.comparisons));
 }
 
 await main();
