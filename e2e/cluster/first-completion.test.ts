@@ -12,7 +12,8 @@ import { waitFor } from '../data-plane/support/wait.ts';
 import { wordCount, wordsOf } from '../data-plane/support/words.ts';
 import { install } from './support/helm.ts';
 import { condition, kubectl, waitUntil } from './support/kubectl.ts';
-import { proxyPods } from './support/reach.ts';
+import { startProgram } from './support/program.ts';
+import { proxyPods, type Reached } from './support/reach.ts';
 import { recordsOf as recordsAt } from './support/records.ts';
 import { type ClusterWorld, keyOf, startClusterWorld } from './support/world.ts';
 
@@ -20,20 +21,35 @@ const NAMESPACE = 'tge-first';
 const MODEL = 'gpt-4o-mini';
 const CLAUDE = 'claude-mock-1';
 const LIMIT = 150;
+/** `sidecar.env` of the chart. */
+const TELEMETRY = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: `http://collector.${NAMESPACE}.svc:8080`,
+  OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+  OTEL_SERVICE_NAME: 'sidecars-of-the-test',
+};
 const endless = { tokens: 5_000, paceMs: 5 };
 
 let world: ClusterWorld;
+let collector: Reached;
 before(async () => {
   const startedAtMs = performance.now();
   const seconds = () => ((performance.now() - startedAtMs) / 1000).toFixed(1);
-  await install();
+  const values = Object.entries(TELEMETRY).flatMap(([name, value], i) => [
+    `sidecar.env[${i}].name=${name}`,
+    `sidecar.env[${i}].value=${value}`,
+  ]);
+  await install({ values });
   console.log(`controller available after ${seconds()} s`);
   world = await startClusterWorld(NAMESPACE, [
     quotaPolicy('teams', 'chat', [teamQuota('tokens', 'TotalTokens', LIMIT, { onMissingKey: 'Shared' })]),
   ]);
   console.log(`route enforced after ${seconds()} s`);
+  collector = await startProgram(NAMESPACE, 'collector', 'e2e/cluster/support/collector-main.ts');
 });
-after(() => world?.stop());
+after(async () => {
+  collector?.close();
+  await world?.stop();
+});
 
 const openai = (team: string) => openaiClient(world.url, { 'x-team': team });
 const anthropic = (team: string) => anthropicClient(world.url, { 'x-team': team });
@@ -201,6 +217,30 @@ describe('quotas', () => {
     const text = await kubectl('get', '--raw', `/api/v1/namespaces/${namespace}/pods/${name}:9464/proxy/metrics`);
     assert.match(text, /^tallygate_\w+\{.*\} [1-9]/m);
   });
+});
+
+it('spans of sidecars continue the trace of the client, and the provider continues that of its attempt', async () => {
+  const [traceId, clientSpan] = ['0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'];
+  await openai('traced').chat.completions.create(
+    { model: MODEL, messages: say('Hello'), max_completion_tokens: 9 },
+    mock({ tokens: 3 }, { traceparent: `00-${traceId}-${clientSpan}-01` }),
+  );
+  const [request, attempt] = await waitFor(
+    'spans',
+    async () => {
+      const response = await fetch(collector.url, { signal: AbortSignal.timeout(10_000) });
+      const spans = (await response.json()) as readonly Readonly<Record<string, string>>[];
+      const ours = spans.filter((span) => span['traceId'] === traceId);
+      const first = ours.find((span) => span['parentSpanId'] === clientSpan);
+      const second = ours.find(
+        (span) => span['parentSpanId'] === first?.['spanId'] && span['name'] === `chat ${MODEL}`,
+      );
+      return first && second && ([first, second] as const);
+    },
+    10_000,
+  );
+  assert.equal(request['service'], TELEMETRY.OTEL_SERVICE_NAME);
+  assert.equal((await lastSeen()).headers['traceparent'], `00-${traceId}-${attempt['spanId']}-01`);
 });
 
 it('an unknown model is refused in the format of the client’s API', async () => {

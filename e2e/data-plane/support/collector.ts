@@ -47,9 +47,15 @@ export interface Collector {
 export interface CollectorOptions {
   /** A content policy sends content to this collector. */
   readonly receivesContent?: boolean;
+  readonly port?: number;
+  readonly host?: string;
 }
 
-export async function startCollector({ receivesContent = false }: CollectorOptions = {}): Promise<Collector> {
+export async function startCollector({
+  receivesContent = false,
+  port: wantedPort = 0,
+  host = '127.0.0.1',
+}: CollectorOptions = {}): Promise<Collector> {
   const output = new Output('what the collector received', receivesContent ? ['content'] : []);
   const spans: CollectedSpan[] = [];
   const metrics = new Map<string, CollectedMetric>();
@@ -78,7 +84,7 @@ export async function startCollector({ receivesContent = false }: CollectorOptio
     logs.push(...inScopes(message.resourceLogs, 'scopeLogs', 'logRecords'));
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(wantedPort, host, resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
