@@ -92,6 +92,11 @@ export interface ExchangeHandler {
  * after `closed` are ignored.
  */
 export interface Exchange {
+  /**
+   * The `traceparent` that Envoy sends with the call, where it traces the call. No header of the
+   * client.
+   */
+  readonly traceParent: string | undefined;
   requestHeaders(mutation: HeaderMutation): void;
   /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of the pieces received. */
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;

@@ -69,6 +69,27 @@ test('without a valid parent, a new trace begins and the trace state is not beli
   assert.match(trace.beginAttempt(1, undefined)[1], /-00$/);
 });
 
+test('a span that Envoy records is the parent, in the trace of the client or in one that Envoy began', () => {
+  const client = [
+    ['traceparent', `00-${traceId}-${spanId}-00`],
+    ['tracestate', 'a=1'],
+  ] as const;
+  const ofEnvoy = '00f067aa0ba902b7';
+  const joined = new RequestTrace(client, always, `00-${traceId}-${ofEnvoy}-01`);
+  assert.deepEqual(joined.parent, { traceId, spanId: ofEnvoy, sampled: true });
+  assert.equal(joined.traceState, 'a=1');
+  const other = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const begun = new RequestTrace(client, always, `00-${other}-${ofEnvoy}-01`);
+  assert.deepEqual([begun.traceId, begun.parent?.spanId, begun.traceState], [other, ofEnvoy, undefined]);
+});
+
+test('a context of Envoy that is malformed, or whose span is not recorded, leaves that of the client', () => {
+  const client = [['traceparent', `00-${traceId}-${spanId}-01`]] as const;
+  for (const ofEnvoy of ['', 'x', `00-${traceId}-00f067aa0ba902b7-00`, `ff-${traceId}-00f067aa0ba902b7-01`]) {
+    assert.equal(new RequestTrace(client, always, ofEnvoy).parent?.spanId, spanId, ofEnvoy);
+  }
+});
+
 test('the trace state is bounded by whole members', () => {
   const members = Array.from({ length: 60 }, (_, index) => `vendor${index}=${'x'.repeat(10)}`).join(',');
   const headers = [

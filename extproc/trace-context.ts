@@ -1,6 +1,7 @@
 /**
- * The W3C trace context of a request (https://www.w3.org/TR/trace-context-2/): what the client
- * sends, the ids that are drawn for the gateway's spans, and what each attempt tells its backend.
+ * The W3C trace context of a request (https://www.w3.org/TR/trace-context-2/): what the client and
+ * Envoy send, the ids that are drawn for the gateway's spans, and what each attempt tells its
+ * backend.
  */
 import { TRACE_PARENT_HEADER, TRACE_STATE_HEADER } from '../contract/headers.ts';
 import { firstHeader, type HeaderList, headerValues } from './exchange.ts';
@@ -14,7 +15,7 @@ const MAX_TRACE_STATE_CHARACTERS = 512;
 
 const SAMPLED_FLAG = 1;
 
-/** What the client says about its own span. */
+/** What the client, or Envoy, says about its own span. */
 export interface TraceParent {
   readonly traceId: string;
   readonly spanId: string;
@@ -46,7 +47,7 @@ export interface HeldTokens {
 /** The trace of one request. */
 export class RequestTrace {
   readonly traceId: string;
-  /** Undefined where the client sent no valid context. */
+  /** Undefined where neither Envoy nor the client sent a valid context. */
   readonly parent: TraceParent | undefined;
   readonly traceState: string | undefined;
   /** Whether the trace is recorded, and backends are told so. */
@@ -56,11 +57,16 @@ export class RequestTrace {
   readonly attempts: TracedAttempt[] = [];
   readonly #drawId: TraceOptions['drawId'];
 
-  constructor(headers: HeaderList, { sampler, drawId }: TraceOptions) {
+  /** `ofEnvoy`: the `traceparent` of Envoy's span, where Envoy traces the request. */
+  constructor(headers: HeaderList, { sampler, drawId }: TraceOptions, ofEnvoy?: string) {
     this.#drawId = drawId;
-    this.parent = readTraceParent(headers);
+    const client = readTraceParent(headers);
+    const envoy = parseTraceParent(ofEnvoy);
+    // A span that Envoy does not record would be a parent that nobody can find.
+    this.parent = envoy?.sampled ? envoy : client;
     this.traceId = this.parent?.traceId ?? drawId(16);
-    this.traceState = this.parent && readTraceState(headers);
+    // Envoy may have begun another trace than that of the client.
+    this.traceState = client?.traceId === this.traceId ? readTraceState(headers) : undefined;
     this.sampled = sampler(this.traceId, this.parent);
     this.spanId = drawId(8);
   }
@@ -78,6 +84,13 @@ export class RequestTrace {
 export function readTraceParent(headers: HeaderList): TraceParent | undefined {
   const text = firstHeader(headers, TRACE_PARENT_HEADER);
   if (text === undefined || headerValues(headers, TRACE_PARENT_HEADER).length > 1) {
+    return undefined;
+  }
+  return parseTraceParent(text);
+}
+
+function parseTraceParent(text: string | undefined): TraceParent | undefined {
+  if (text === undefined) {
     return undefined;
   }
   const match = TRACE_PARENT.exec(text);

@@ -57,31 +57,42 @@ async function ask(model: string, headers: Readonly<Record<string, string>> = {}
   return second.seen.at(-1)!.headers['traceparent']!;
 }
 
-/** Returns the spans of servers in a trace: Envoy's and Tallygate's. */
-async function serversIn(traceId: string): Promise<readonly [envoy: CollectedSpan, tallygate: CollectedSpan]> {
-  const find = (service: string) => spansOf(service).find((span) => span.traceId === traceId && span.kind === SERVER);
+interface JoinedSpans {
+  /** Envoy's spans of the request and of its call to extproc. */
+  readonly envoy: CollectedSpan;
+  readonly call: CollectedSpan;
+  readonly tallygate: CollectedSpan;
+}
+
+/** Waits until a trace has Envoy's spans and Tallygate's below them. */
+async function spansIn(traceId: string): Promise<JoinedSpans> {
+  const find = (service: string, is: (span: CollectedSpan) => boolean) =>
+    spansOf(service).find((span) => span.traceId === traceId && is(span));
   return waitFor(
-    'both spans',
+    'joined spans',
     () => {
-      const [envoy, tallygate] = [find('envoy'), find('tallygate')];
-      return envoy && tallygate && ([envoy, tallygate] as const);
+      const tallygate = find('tallygate', ({ kind }) => kind === SERVER);
+      const call = find('envoy', ({ spanId }) => spanId === tallygate?.parentSpanId);
+      const envoy = find('envoy', ({ spanId }) => spanId === call?.parentSpanId);
+      return tallygate && call && envoy && { envoy, call, tallygate };
     },
     ENVOY_MS,
   );
 }
 
-it('both spans are children of the client, and the provider continues that of Envoy', async () => {
+it('the span of a request is a child of Envoy’s call, and the provider continues that of Envoy', async () => {
   const traceId = '1af7651916cd43dd8448eb211c80319c';
   const told = await ask('plain', { traceparent: `00-${traceId}-${CLIENT_SPAN}-01` });
-  const [envoy, tallygate] = await serversIn(traceId);
-  assert.deepEqual([envoy.parentSpanId, tallygate.parentSpanId], [CLIENT_SPAN, CLIENT_SPAN]);
+  const { envoy, call } = await spansIn(traceId);
+  assert.deepEqual([envoy.kind, envoy.parentSpanId], [SERVER, CLIENT_SPAN]);
+  assert.match(call.name, /ExternalProcessor/);
   assert.equal(told, `00-${traceId}-${envoy.spanId}-01`);
 });
 
 it('with failover, each provider continues the span of its attempt', async () => {
   const traceId = '2af7651916cd43dd8448eb211c80319c';
   const told = await ask('failing', { traceparent: `00-${traceId}-${CLIENT_SPAN}-01` });
-  const [, tallygate] = await serversIn(traceId);
+  const { tallygate } = await spansIn(traceId);
   const attempts = spansOf('tallygate').filter(
     ({ parentSpanId, name }) => parentSpanId === tallygate.spanId && name === 'chat failing',
   );
@@ -91,13 +102,10 @@ it('with failover, each provider continues the span of its attempt', async () =>
   );
 });
 
-it('without a context of the client, each begins a trace of its own', async () => {
-  const known = new Set(spansOf('tallygate').map(({ traceId }) => traceId));
-  const [, traceId] = (await ask('plain')).split('-');
-  const own = () => spansOf('tallygate').find((span) => !known.has(span.traceId));
-  const tallygate = await waitFor('the span', own);
-  assert.equal(tallygate.parentSpanId, undefined);
-  assert.notEqual(tallygate.traceId, traceId);
+it('without a context of the client, both are in the trace that Envoy begins', async () => {
+  const [, traceId = ''] = (await ask('plain')).split('-');
+  const { envoy } = await spansIn(traceId);
+  assert.deepEqual([envoy.kind, envoy.parentSpanId], [SERVER, undefined]);
 });
 
 /** Changes what the gateway has written for Envoy, as `telemetry.tracing` of an EnvoyProxy does. */

@@ -94,6 +94,20 @@ test('a table of size 0 drops its entries, and equal blocks are decoded once', (
   assert.throws(() => readAll(decoder, [use]), MalformedHeaders);
 });
 
+test('a trace context is read where a block has one, also after an equal block and from the table', () => {
+  const decoder = new HeaderDecoder();
+  const named = (value: string) => Buffer.from(`\x40\x0btraceparent${String.fromCharCode(value.length)}${value}`);
+  const read = (block: Buffer) => {
+    decoder.readPath(block, 0, block.length);
+    return decoder.traceParent;
+  };
+  const [path, use] = [Buffer.from('04022f78', 'hex'), Buffer.from('be', 'hex')];
+  assert.deepEqual([named('00-a'), path, use].map(read), ['00-a', undefined, '00-a']);
+  const shrink = Buffer.from('20', 'hex');
+  const blocks = [shrink, named('00-b'), named('00-b'), path, path, named('00-c')];
+  assert.deepEqual(blocks.map(read), [undefined, '00-b', '00-b', undefined, undefined, '00-c']);
+});
+
 test('invalid header blocks are refused', () => {
   const bad = ['80', 'ff', 'be', '04', '0483', '0401', '7f', '3fe21f', '4482ffff', '0485ffffffffff', '00'];
   for (const hex of bad) {

@@ -1,7 +1,8 @@
 /**
- * The part of HPACK (RFC 7541) that a server needs to read `:path` only. We announce a dynamic
- * table of size 0, but the peer may use the default table until it has seen that. The table
- * therefore keeps of each entry whether it is a `:path`, its value, and its size.
+ * The part of HPACK (RFC 7541) that a server needs to read `:path` and `traceparent` only. We
+ * announce a dynamic table of size 0, but the peer may use the default table until it has seen
+ * that. The table therefore keeps of each entry whether it is one of the two, its value, and its
+ * size.
  */
 
 import { decodeHuffman } from './huffman.ts';
@@ -14,10 +15,14 @@ export class MalformedHeaders extends Error {
   override readonly name = 'MalformedHeaders';
 }
 
+/** The headers whose values are read. */
+type ReadHeader = ':path' | 'traceparent';
+
 interface HeaderTableEntry {
-  /** The value, if the name is `:path`. */
-  readonly path: string | undefined;
-  readonly isPath: boolean;
+  /** Undefined for all headers that are not read. */
+  readonly name: ReadHeader | undefined;
+  /** The value of a header that is read. */
+  readonly value: string | undefined;
   readonly nameLength: number;
   readonly size: number;
 }
@@ -54,8 +59,13 @@ export class HeaderDecoder {
   #at = 0;
   #end = 0;
   #path: string | undefined;
+  #traceParent: string | undefined;
   #lastBlock: Buffer | undefined;
-  #lastPath: string | undefined;
+
+  /** The value of `traceparent` in the block that was read last. */
+  get traceParent(): string | undefined {
+    return this.#traceParent;
+  }
 
   /** Returns the value of `:path`. Every block must be read, in order. */
   readPath(bytes: Buffer, start: number, end: number): string | undefined {
@@ -63,19 +73,19 @@ export class HeaderDecoder {
     // traced.
     const last = this.#lastBlock;
     if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) {
-      return this.#lastPath;
+      return this.#path;
     }
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
     this.#path = undefined;
+    this.#traceParent = undefined;
     while (this.#at < end) {
       this.#field();
     }
     this.#bytes = NO_BYTES;
     if (this.#maxTableBytes === 0) {
       this.#lastBlock = Buffer.from(bytes.subarray(start, end));
-      this.#lastPath = this.#path;
     }
     return this.#path;
   }
@@ -84,10 +94,8 @@ export class HeaderDecoder {
     const first = this.#bytes[this.#at]!;
     if (first >= 0x80) {
       const index = this.#integer(7);
-      const entry = this.#entry(index);
-      if (entry.isPath) {
-        this.#path = entry.path;
-      }
+      const { name, value } = this.#entry(index);
+      this.#note(name, value);
     } else if (first >= 0x40) {
       this.#literal(6, true);
     } else if (first >= 0x20) {
@@ -99,28 +107,32 @@ export class HeaderDecoder {
 
   #literal(prefixBits: number, remember: boolean): void {
     const index = this.#integer(prefixBits);
-    let isPath: boolean;
+    let name: ReadHeader | undefined;
     let nameLength: number;
     if (index === 0) {
-      const name = this.#string();
-      isPath = name === ':path';
-      nameLength = name.length;
+      const text = this.#string();
+      name = text === ':path' || text === 'traceparent' ? text : undefined;
+      nameLength = text.length;
     } else {
-      const entry = this.#entry(index);
-      isPath = entry.isPath;
-      nameLength = entry.nameLength;
+      ({ name, nameLength } = this.#entry(index));
     }
-    if (!isPath && (!remember || this.#maxTableBytes === 0)) {
+    if (name === undefined && (!remember || this.#maxTableBytes === 0)) {
       this.#skipString();
       return;
     }
-    const value = this.#string();
-    const path = isPath ? value : undefined;
-    if (isPath) {
-      this.#path = value;
-    }
+    const text = this.#string();
+    const value = name && text;
+    this.#note(name, value);
     if (remember) {
-      this.#insert({ path, isPath, nameLength, size: nameLength + value.length + ENTRY_OVERHEAD_BYTES });
+      this.#insert({ name, value, nameLength, size: nameLength + text.length + ENTRY_OVERHEAD_BYTES });
+    }
+  }
+
+  #note(name: ReadHeader | undefined, value: string | undefined): void {
+    if (name === ':path') {
+      this.#path = value;
+    } else if (name === 'traceparent') {
+      this.#traceParent = value;
     }
   }
 
@@ -129,9 +141,8 @@ export class HeaderDecoder {
       throw new MalformedHeaders('index 0');
     }
     if (index <= STATIC_ENTRIES) {
-      const isPath = index === STATIC_PATH || index === STATIC_INDEX_HTML;
-      const path = index === STATIC_PATH ? '/' : index === STATIC_INDEX_HTML ? '/index.html' : undefined;
-      return { path, isPath, nameLength: STATIC_NAME_LENGTHS[index - 1]!, size: 0 };
+      const value = index === STATIC_PATH ? '/' : index === STATIC_INDEX_HTML ? '/index.html' : undefined;
+      return { name: value && ':path', value, nameLength: STATIC_NAME_LENGTHS[index - 1]!, size: 0 };
     }
     const entry = this.#entries[index - STATIC_ENTRIES - 1];
     if (entry === undefined) {

@@ -41,6 +41,7 @@ const NO_BODY = new Uint8Array(0);
 
 export abstract class Outbound implements Exchange {
   readonly id: number;
+  readonly traceParent: string | undefined;
   /** See `IntegerTable`. */
   nextInSlot: this | undefined = undefined;
   /** See `SendOrder`. */
@@ -62,8 +63,9 @@ export abstract class Outbound implements Exchange {
   /** The buffer in which `#message` has reserved space. */
   #target: Buffer;
 
-  constructor(id: number, host: StreamHost) {
+  constructor(id: number, host: StreamHost, traceParent: string | undefined) {
     this.id = id;
+    this.traceParent = traceParent;
     this.host = host;
     this.#target = host.output.buffer;
   }

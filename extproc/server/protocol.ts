@@ -263,7 +263,7 @@ export class Protocol implements FrameSink {
       this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
       return;
     }
-    const stream = new Stream(streamId, this.#host);
+    const stream = new Stream(streamId, this.#host, this.#decoder.traceParent);
     this.streams.add(stream);
     context.openStreams++;
     context.counters.streams++;

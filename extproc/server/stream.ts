@@ -45,8 +45,8 @@ export class Stream extends Outbound {
   /** Blocks with pieces of the request's body. */
   #blocks: ArrayBufferLike[] = NO_BLOCKS;
 
-  constructor(id: number, host: StreamHost) {
-    super(id, host);
+  constructor(id: number, host: StreamHost, traceParent: string | undefined) {
+    super(id, host, traceParent);
     this.#receiveWindowBytes = host.context.limits.streamWindowBytes;
   }
 

@@ -39,6 +39,7 @@ function waiting() {
   const say = (name: string) => () => void said.push(name);
   let answer = '';
   const exchange: Exchange = {
+    traceParent: undefined,
     requestHeaders: say('request-headers'),
     requestBody: say('request-body'),
     releaseRequestBody: () => {},

@@ -100,7 +100,8 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     if (routeName === undefined && this.#shared.openAttempts.take(this.#exchange, attributes)) {
       return;
     }
-    this.#handle({ type: 'request-headers', headers, endOfStream, routeName, attributes });
+    const { traceParent } = this.#exchange;
+    this.#handle({ type: 'request-headers', headers, endOfStream, routeName, attributes, traceParent });
     if (endOfStream || this.#failed || !this.#session.collecting) {
       return;
     }

@@ -31,6 +31,8 @@ export type SessionEvent =
       readonly routeName: string | undefined;
       /** Of the client's connection. */
       readonly attributes?: ReadonlyMap<string, string>;
+      /** Of Envoy's span, where Envoy traces the request. */
+      readonly traceParent?: string | undefined;
     }
   | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'request-trailers' }

@@ -151,10 +151,11 @@ export class Request {
   }
 
   /** Reads the headers. Returns a failure where the request cannot be served. */
-  headers({ headers, endOfStream, routeName, attributes }: EventOf<'request-headers'>): Failure | undefined {
+  headers(event: EventOf<'request-headers'>): Failure | undefined {
+    const { headers, endOfStream, routeName, attributes, traceParent } = event;
     this.#headers = headers;
     const { traces } = this.#context;
-    this.trace = traces && new RequestTrace(headers, traces);
+    this.trace = traces && new RequestTrace(headers, traces, traceParent);
     this.#attributes = attributes ?? noAttributes;
     this.complete = endOfStream;
     const id = this.#first(REQUEST_ID_HEADER);

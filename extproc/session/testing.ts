@@ -130,6 +130,7 @@ function overwriting(exchange: Exchange, open: (exchange: Exchange) => ExchangeH
 /** Accepts all calls; `say` gets their names. */
 export function newExchange(say: (name: string) => void = () => {}): Exchange {
   return {
+    traceParent: undefined,
     requestHeaders: () => say('request-headers'),
     requestBody: () => say('request-body'),
     releaseRequestBody: () => {},
