@@ -217,6 +217,8 @@ describe('refusals', () => {
     ['sidecar.usage.days=0,sidecar.usage.export[0]=otlp+http://collector', /export needs single requests/],
     ['console.enabled=true', /console[./]accessPolicies/],
     ['console.accessPolicies[0]=policy', /accessPolicies/],
+    ['console.httpRoute.enabled=true', /httpRoute[./]parentRefs/],
+    ['console.httpRoute.hostnames[0]=https://console', /httpRoute[./]hostnames/],
     ['quotaStore.type=Redis', /quotaStore[./]type/],
     ['quotaStore.type=External', /External needs quotaStore\.external\.addresses/],
     ['quotaStore.external.addresses[0]=store', /addresses/],

@@ -6,7 +6,7 @@ import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat } from './support/ask.ts';
 import { install, SYSTEM } from './support/helm.ts';
 import { condition, kubectl, waitUntil } from './support/kubectl.ts';
-import { type ClusterWorld, startClusterWorld } from './support/world.ts';
+import { type ClusterWorld, openGatewayOf, startClusterWorld } from './support/world.ts';
 
 const NAMESPACE = 'tge-console';
 const keys = { red: 'tg-red-0000000000000000000000', ops: 'tg-ops-0000000000000000000000' } as const;
@@ -48,11 +48,15 @@ const values = (name: string) => [
   'console.enabled=true',
   `console.accessPolicies={${NAMESPACE}/${name}}`,
   'console.operators=tenant=ops',
+  'console.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=envoy-gateway-system',
+  'console.httpRoute.enabled=true',
+  'console.httpRoute.parentRefs[0].name=ai',
+  `console.httpRoute.parentRefs[0].namespace=${NAMESPACE}`,
 ];
 
 before(async () => {
   await install({ values: values('internal') });
-  world = await startClusterWorld(NAMESPACE, [policy, secretOf('red'), secretOf('ops')]);
+  world = await startClusterWorld(NAMESPACE, [openGatewayOf(NAMESPACE), policy, secretOf('red'), secretOf('ops')]);
   await waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'aiaccesspolicy', 'internal']);
   const address = await kubectl(
     '-n',
@@ -76,10 +80,10 @@ interface Answer {
 }
 
 /** Returns status 0 where nobody answers. */
-async function ask(call: string, key: string | undefined): Promise<Answer> {
+async function ask(call: string, key: string | undefined, from = url): Promise<Answer> {
   try {
     const headers: Readonly<Record<string, string>> = key === undefined ? {} : { authorization: `Bearer ${key}` };
-    const response = await fetch(`${url}/api/${call}`, { headers, signal: AbortSignal.timeout(12_000) });
+    const response = await fetch(`${from}/api/${call}`, { headers, signal: AbortSignal.timeout(12_000) });
     const { rows = [] } = (await response.json()) as Partial<Answer>;
     return { status: response.status, rows };
   } catch {
@@ -87,8 +91,8 @@ async function ask(call: string, key: string | undefined): Promise<Answer> {
   }
 }
 
-const usageOf = async (key: string) =>
-  (await ask('usage?by=tenant', key)).rows.map(({ group, requests }) => `${group.tenant} ${requests}`).sort();
+const usageOf = async (key: string, from = url) =>
+  (await ask('usage?by=tenant', key, from)).rows.map(({ group, requests }) => `${group.tenant} ${requests}`).sort();
 
 it('a caller sees its own tenant, an operator all, and nobody anything without a credential', async () => {
   for (const tenant of ['red', 'ops'] as const) {
@@ -102,6 +106,14 @@ it('a caller sees its own tenant, an operator all, and nobody anything without a
   assert.equal((await ask('usage', undefined)).status, 401);
   assert.equal((await ask('usage', 'tg-other')).status, 401);
   assert.match(await (await fetch(`${url}/`)).text(), /<title>/);
+});
+
+it('the HTTPRoute of the chart leads callers through a Gateway to the console', async () => {
+  const through = `${world.url}/console`;
+  await waitFor('usage through the Gateway', async () => (await usageOf(keys.red, through)).length === 1, 15_000);
+  assert.deepEqual(await usageOf(keys.red, through), ['red 1']);
+  assert.equal((await ask('usage', undefined, through)).status, 401);
+  assert.match(await (await fetch(`${through}/`)).text(), /<title>/);
 });
 
 it('the Service finds the next leader', async (t) => {
