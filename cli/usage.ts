@@ -1,6 +1,7 @@
 /** `tallygate usage`: sums of what requests used at a running gateway. */
 
 import { mergedUsage } from '../console/api/usage-merge.ts';
+import { csvLine } from '../console/page/csv.ts';
 import type { RecordedRequest } from '../extproc/quota/usage-records.ts';
 import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
 import { type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
@@ -140,7 +141,7 @@ function shown(
     ].map(String),
   );
   if (form.csv) {
-    return [head, ...cells].map((line) => `${line.map(csvField).join()}\r\n`).join('');
+    return [head, ...cells].map(csvLine).join('');
   }
   return rows.length === 0
     ? 'No usage is recorded in this time.\n'
@@ -148,10 +149,4 @@ function shown(
         head.map((name) => name.toUpperCase()),
         cells,
       );
-}
-
-/** Quotes what RFC 4180 requires. A spreadsheet shows a leading operator, and does not run it. */
-function csvField(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

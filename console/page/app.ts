@@ -1,16 +1,20 @@
 /** The page of the console: signs in where that is needed, and shows the sections. */
 import { type ComponentChildren, h, render } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { UsageSums } from '../../extproc/quota/usage-report.ts';
+import type { BackendState, Bounded, BudgetRow, LiveStream, RefusedRequest } from '../api/source.ts';
 import type { Viewer } from '../api/viewer.ts';
 import { BackendsSection } from './backends.ts';
 import { BudgetsSection } from './budgets.ts';
 import { ConsoleError, get, isCredentialStored, signIn, signOut } from './client.ts';
+import { figuresOf } from './figures.ts';
 import { shownOwner } from './format.ts';
-import { RefreshContext } from './polled.ts';
+import { RefreshContext, usePolled } from './polled.ts';
 import { RefusalsSection } from './refusals.ts';
 import { RequestSection } from './request.ts';
 import { SpendSection } from './spend.ts';
 import { StreamsSection } from './streams.ts';
+import { Summary } from './summary.ts';
 
 interface Me extends Viewer {
   readonly signedIn: boolean;
@@ -23,6 +27,7 @@ type AppState =
   | { readonly type: 'shown'; readonly me: Me };
 
 const RETRY_MS = 3_000;
+const DAY_MS = 24 * 3_600_000;
 
 const sections = [
   ['spend', 'Spend'],
@@ -36,7 +41,6 @@ const sections = [
 function App(): ComponentChildren {
   const [state, setState] = useState<AppState>({ type: 'loading' });
   const [isOn, setOn] = useState(true);
-  const [requestId, setRequestId] = useState('');
   const load = async () => {
     try {
       setState({ type: 'shown', me: await get<Me>('me') });
@@ -79,17 +83,36 @@ function App(): ComponentChildren {
     RefreshContext.Provider,
     { value: refreshing },
     h(PageHeader, { me, isOn, onRefreshing: setOn, onLeave: () => leave('You have signed out.') }),
-    h(
-      'main',
-      null,
-      h(SpendSection, null),
-      h(BudgetsSection, null),
-      h(StreamsSection, { isOperator: me.operator }),
-      h(RefusalsSection, { onExplain: setRequestId }),
-      h(RequestSection, { requestId }),
-      h(BackendsSection, null),
-    ),
+    h('main', null, h(Sections, { isOperator: me.operator })),
   );
+}
+
+/** The summary and the sections, which share what the gateway returned last. */
+function Sections({ isOperator }: { readonly isOperator: boolean }): ComponentChildren {
+  const [requestId, setRequestId] = useState('');
+  const todayMs = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+  const times = `since=${new Date(todayMs).toISOString()}&until=${new Date(todayMs + DAY_MS).toISOString()}`;
+  const today = usePolled<Bounded<UsageSums>>(`usage?by=day&${times}`, 10_000);
+  const budgets = usePolled<Bounded<BudgetRow>>('budgets', 5_000);
+  const streams = usePolled<Bounded<LiveStream>>('streams', 2_000);
+  const refusals = usePolled<Bounded<RefusedRequest>>('refusals', 5_000);
+  const backends = usePolled<Bounded<BackendState>>('backends', 5_000);
+  const answers = {
+    today: today.answer,
+    budgets: budgets.answer,
+    streams: streams.answer,
+    refusals: refusals.answer,
+    backends: backends.answer,
+  };
+  return [
+    h(Summary, { figures: figuresOf(answers, Date.now()) }),
+    h(SpendSection, null),
+    h(BudgetsSection, { polled: budgets }),
+    h(StreamsSection, { polled: streams, isOperator }),
+    h(RefusalsSection, { polled: refusals, onExplain: setRequestId }),
+    h(RequestSection, { requestId }),
+    h(BackendsSection, { polled: backends }),
+  ];
 }
 
 /** Whether the API refused the request for its credential, or for the lack of one. */

@@ -1,32 +1,27 @@
 /** Budgets with what is left of them and when they end. */
 import { type ComponentChildren, h } from 'preact';
 import type { Bounded, BudgetRow } from '../api/source.ts';
-import { shownAmount, shownMinute } from './format.ts';
+import { budgetOwner, shownAmount, shownMinute, shownNumber, usedPercent } from './format.ts';
 import { type Column, DataTable, Section } from './parts.ts';
-import { usePolled } from './polled.ts';
-
-const EVERY_MS = 5_000;
+import type { Polled } from './polled.ts';
 
 const columns: readonly Column<BudgetRow>[] = [
   { head: 'quota', cell: ({ quota }) => quota || '–' },
-  {
-    head: 'of',
-    cell: ({ key, keyNames }) => key.map((value, nth) => `${keyNames[nth] ?? 'key'} ${value}`).join(', ') || '–',
-  },
+  { head: 'of', cell: (budget) => budgetOwner(budget) || '–' },
   { head: 'window', cell: ({ window }) => window },
-  { head: 'used', cell: usedMeter },
+  { head: 'used', isShort: true, cell: usedMeter },
   { head: 'spent', isNumber: true, cell: ({ spent, currency }) => shownAmount(spent, currency) },
   { head: 'held', isNumber: true, cell: ({ held, currency }) => shownAmount(held, currency) },
   { head: 'limit', isNumber: true, cell: ({ limit, currency }) => shownAmount(limit, currency) },
-  { head: 'forecast', cell: forecast },
-  { head: 'resets', cell: ({ resetAt }) => (resetAt === undefined ? 'never' : shownMinute(resetAt)) },
+  { head: 'forecast', isShort: true, cell: forecast },
+  { head: 'resets', isShort: true, cell: ({ resetAt }) => (resetAt === undefined ? 'never' : shownMinute(resetAt)) },
 ];
 
-export function BudgetsSection(): ComponentChildren {
+export function BudgetsSection({ polled }: { readonly polled: Polled<Bounded<BudgetRow>> }): ComponentChildren {
   return h(Section<BudgetRow>, {
     id: 'budgets',
     title: 'Budgets',
-    polled: usePolled<Bounded<BudgetRow>>('budgets', EVERY_MS),
+    polled,
     empty: 'No budget has anything spent or held.',
     children: (rows) =>
       h(DataTable<BudgetRow>, {
@@ -38,9 +33,8 @@ export function BudgetsSection(): ComponentChildren {
   });
 }
 
-function usedMeter({ quota, spent, held, limit }: BudgetRow): ComponentChildren {
-  const used = Number(spent) + Number(held);
-  const percent = Math.floor((100 * used) / Math.max(Number(limit), Number.MIN_VALUE));
+function usedMeter(budget: BudgetRow): ComponentChildren {
+  const percent = usedPercent(budget);
   const meter = h('meter', {
     min: 0,
     max: 100,
@@ -48,9 +42,9 @@ function usedMeter({ quota, spent, held, limit }: BudgetRow): ComponentChildren 
     high: 90,
     optimum: 0,
     value: Math.min(percent, 100),
-    'aria-label': `Used of ${quota}`,
+    'aria-label': `Used of ${budget.quota}`,
   });
-  return h('span', null, meter, ` ${percent} %`);
+  return h('span', null, meter, ` ${shownNumber(percent)} %`);
 }
 
 function forecast({ spent, limit, exhaustedAt, resetAt }: BudgetRow): ComponentChildren {
@@ -61,5 +55,5 @@ function forecast({ spent, limit, exhaustedAt, resetAt }: BudgetRow): ComponentC
     ? resetAt === undefined
       ? '–'
       : 'lasts'
-    : h('span', { class: 'late' }, `at this rate spent on ${shownMinute(exhaustedAt)}`);
+    : h('span', { class: 'late' }, `spent on ${shownMinute(exhaustedAt)}`);
 }

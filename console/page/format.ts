@@ -1,17 +1,23 @@
 /** How the page shows amounts and times, in the reader's own language and time zone. */
+import type { BudgetRow } from '../api/source.ts';
 
 const whole = new Intl.NumberFormat();
-const time = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const short = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const minute = { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' } as const;
+const second = { ...minute, second: '2-digit' } as const;
+const minuteForms = formsOf(minute);
+const secondForms = formsOf(second);
 
 export function shownNumber(amount: number): string {
   return whole.format(amount);
 }
 
-/** Shows at least two decimals, and more for small amounts. */
+const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const smallMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 4, maximumFractionDigits: 6 });
+
+/** Shows two decimals, and at least four of amounts below one. */
 export function shownMoney(amount: number, currency: string): string {
-  const digits = amount !== 0 && Math.abs(amount) < 1 ? 6 : 2;
-  return `${amount.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: digits })} ${currency}`;
+  const format = amount !== 0 && Math.abs(amount) < 1 ? smallMoney : money;
+  return `${format.format(amount)} ${currency}`;
 }
 
 /** Amounts of money are decimal numbers in text. */
@@ -20,11 +26,39 @@ export function shownAmount(amount: number | string, currency: string | undefine
 }
 
 export function shownTime(iso: string): string {
-  return time.format(new Date(iso));
+  return shownDate(iso, secondForms);
 }
 
 export function shownMinute(iso: string): string {
-  return short.format(new Date(iso));
+  return shownDate(iso, minuteForms);
+}
+
+interface DateForms {
+  readonly inThisYear: Intl.DateTimeFormat;
+  readonly inAnyYear: Intl.DateTimeFormat;
+}
+
+function formsOf(parts: Intl.DateTimeFormatOptions): DateForms {
+  return {
+    inThisYear: new Intl.DateTimeFormat(undefined, parts),
+    inAnyYear: new Intl.DateTimeFormat(undefined, { ...parts, year: 'numeric' }),
+  };
+}
+
+/** Shows the year only if it is another one. */
+function shownDate(iso: string, { inThisYear, inAnyYear }: DateForms): string {
+  const date = new Date(iso);
+  return (date.getFullYear() === new Date().getFullYear() ? inThisYear : inAnyYear).format(date);
+}
+
+/** Shows what a budget is of, such as `Tenant red, User ada`. */
+export function budgetOwner({ key, keyNames }: Pick<BudgetRow, 'key' | 'keyNames'>): string {
+  return key.map((value, nth) => `${keyNames[nth] ?? 'key'} ${value}`).join(', ');
+}
+
+/** Returns how much of a budget is spent or held; more than 100 where it is exceeded. */
+export function usedPercent({ spent, held, limit }: Pick<BudgetRow, 'spent' | 'held' | 'limit'>): number {
+  return Math.floor((100 * (Number(spent) + Number(held))) / Math.max(Number(limit), Number.MIN_VALUE));
 }
 
 /** Shows for how long something has lasted, such as `2 min 5 s`. */

@@ -7,6 +7,10 @@ import type { Polled } from './polled.ts';
 export interface Column<Row> {
   readonly head: string;
   readonly isNumber?: boolean;
+  /** Stays on one line. */
+  readonly isShort?: boolean;
+  /** Keeps a width in which sentences take few lines. */
+  readonly isLong?: boolean;
   cell(row: Row): ComponentChildren;
 }
 
@@ -15,18 +19,21 @@ export function DataTable<Row>(props: {
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string;
+  /** No wider than its content, so that cells of a row stay beside each other. */
+  readonly isCompact?: boolean;
 }): ComponentChildren {
-  const { caption, rows, keyOf } = props;
+  const { caption, rows, keyOf, isCompact } = props;
   const isOfCluster = rows.some((row) => gatewayOf(row) !== '');
   const columns = isOfCluster ? [{ head: 'gateway', cell: gatewayOf }, ...props.columns] : props.columns;
-  const kind = ({ isNumber }: Column<Row>) => (isNumber ? 'number' : undefined);
+  const kind = ({ isNumber, isShort, isLong }: Column<Row>) =>
+    isNumber ? 'number' : isShort ? 'short' : isLong ? 'long' : undefined;
   return h(
     'div',
     // A table that scrolls must be reachable by the keyboard.
     { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': `Table: ${caption}` },
     h(
       'table',
-      null,
+      { class: isCompact ? 'compact' : undefined },
       h('caption', { class: 'hidden' }, caption),
       h(
         'thead',

@@ -3,22 +3,23 @@ import { type ComponentChildren, h } from 'preact';
 import type { Bounded, RefusedRequest } from '../api/source.ts';
 import { shownOwner, shownTime } from './format.ts';
 import { type Column, DataTable, Section } from './parts.ts';
-import { usePolled } from './polled.ts';
-
-const EVERY_MS = 5_000;
+import type { Polled } from './polled.ts';
 
 const columns: readonly Column<RefusedRequest>[] = [
-  { head: 'time', cell: ({ time }) => shownTime(time) },
+  { head: 'time', isShort: true, cell: ({ time }) => shownTime(time) },
   { head: 'for', cell: (refusal) => shownOwner(refusal) },
   { head: 'model', cell: ({ model = '–' }) => model },
   { head: 'status', isNumber: true, cell: ({ status = '–' }) => status },
   { head: 'reason', cell: ({ reason = '–' }) => reason },
   { head: 'quota', cell: ({ quota = '–' }) => quota },
-  { head: 'explanation', cell: ({ message = '–' }) => message },
+  { head: 'explanation', isLong: true, cell: ({ message = '–' }) => message },
 ];
 
 /** `onExplain` is called with the id of a request. */
-export function RefusalsSection(props: { readonly onExplain: (requestId: string) => void }): ComponentChildren {
+export function RefusalsSection(props: {
+  readonly polled: Polled<Bounded<RefusedRequest>>;
+  readonly onExplain: (requestId: string) => void;
+}): ComponentChildren {
   const link: Column<RefusedRequest> = {
     head: 'request id',
     cell: ({ requestId }) => h('a', { href: '#request', onClick: () => props.onExplain(requestId) }, requestId),
@@ -26,7 +27,7 @@ export function RefusalsSection(props: { readonly onExplain: (requestId: string)
   return h(Section<RefusedRequest>, {
     id: 'refusals',
     title: 'Refusals',
-    polled: usePolled<Bounded<RefusedRequest>>('refusals', EVERY_MS),
+    polled: props.polled,
     empty: 'The gateway has refused no request since its start.',
     children: (rows) =>
       h(DataTable<RefusedRequest>, {

@@ -78,6 +78,7 @@ function ExplainedParts(props: { readonly request: RefusedRequest; readonly nth:
       caption: `Request ${nth + 1}`,
       rows: factsOf(request),
       keyOf: ([name]) => name,
+      isCompact: true,
       columns: [
         { head: 'field', cell: ([name]) => name },
         { head: 'value', cell: ([, value]) => value },

@@ -1,15 +1,18 @@
 /** Spend by tenant, user, model and so on, over days or hours. */
 import { type ComponentChildren, h } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { UsageGroup, UsageSums } from '../../extproc/quota/usage-report.ts';
 import type { Bounded } from '../api/source.ts';
 import { SpendChart } from './chart.ts';
 import { shownMoney, shownNumber } from './format.ts';
 import { Choice, DataTable, Section } from './parts.ts';
 import { usePolled } from './polled.ts';
+import { save, spendCsv } from './spend-csv.ts';
 import { type Measure, measuresOf, type Spend, type SpendSeries, spendOf } from './spend-series.ts';
 
 const HOUR_MS = 3_600_000;
+/** So that the chart appears soon after the first request. */
+const EMPTY_EVERY_MS = 2_000;
 
 const spans = {
   '24': { text: '24 hours', step: 'hour', everyMs: 10_000 },
@@ -31,13 +34,16 @@ export function SpendSection(): ComponentChildren {
   const [hours, setHours] = useState<SpanHours>('24');
   const [group, setGroup] = useState<UsageGroup>('model');
   const [chosen, setMeasure] = useState<Measure>();
-  const { step, everyMs } = spans[hours];
+  const { step } = spans[hours];
+  const [isEmpty, setEmpty] = useState(false);
+  const everyMs = isEmpty && step === 'hour' ? EMPTY_EVERY_MS : spans[hours].everyMs;
   // Whole hours, so that the query stays the same for a while.
   const untilMs = Math.ceil(Date.now() / HOUR_MS) * HOUR_MS;
   const sinceMs = untilMs - Number(hours) * HOUR_MS;
   const times = `since=${new Date(sinceMs).toISOString()}&until=${new Date(untilMs).toISOString()}`;
   const polled = usePolled<Bounded<UsageSums>>(`usage?by=${step},${group}&${times}`, everyMs);
   const rows = polled.answer?.rows ?? [];
+  useEffect(() => setEmpty(polled.answer?.rows.length === 0), [polled.answer]);
   const measures = measuresOf(rows);
   const measure = chosen !== undefined && measures.includes(chosen) ? chosen : measures[0]!;
   const spend = useMemo(
@@ -45,6 +51,7 @@ export function SpendSection(): ComponentChildren {
     [polled.answer, step, group, measure, sinceMs],
   );
   const options = measures.map((each) => [each, isCurrency(each) ? `cost in ${each}` : each] as const);
+  const download = () => save(spendCsv(rows, step, group), `spend-by-${group}-and-${step}.csv`);
   const choices = h(
     'div',
     { class: 'choices' },
@@ -56,6 +63,7 @@ export function SpendSection(): ComponentChildren {
     }),
     h(Choice<UsageGroup>, { label: 'By', value: group, options: groups, onChange: setGroup }),
     h(Choice<Measure>, { label: 'Show', value: measure, options, onChange: setMeasure }),
+    rows.length > 0 && h('button', { type: 'button', onClick: download }, 'Download CSV'),
   );
   return h(Section<UsageSums>, {
     id: 'spend',
@@ -88,6 +96,7 @@ function SpendFigures(props: {
     h(SpendChart, { spend, label: `Chart: ${what} and ${step}. The tables below have the same numbers.` }),
     h(DataTable<SpendSeries>, {
       caption: what,
+      isCompact: true,
       rows: series,
       keyOf: (one) => one.name,
       columns: [
@@ -101,6 +110,7 @@ function SpendFigures(props: {
       h('summary', null, `${what} and ${step}, as a table`),
       h(DataTable<number>, {
         caption: `${what} and ${step}`,
+        isCompact: true,
         rows: used,
         keyOf: String,
         columns: [

@@ -5,9 +5,7 @@ import type { Bounded, LiveStream, StopOutcome } from '../api/source.ts';
 import { post } from './client.ts';
 import { shownAge, shownMoney, shownNumber, shownOwner } from './format.ts';
 import { type Column, DataTable, Section } from './parts.ts';
-import { usePolled } from './polled.ts';
-
-const EVERY_MS = 2_000;
+import type { Polled } from './polled.ts';
 
 const outcomes: Readonly<Record<StopOutcome, string>> = {
   stopped: 'The request was stopped and charged for what it received.',
@@ -19,14 +17,14 @@ const columns: readonly Column<LiveStream>[] = [
   { head: 'for', cell: (stream) => shownOwner(stream) },
   { head: 'model', cell: ({ model = '–' }) => model },
   { head: 'backend', cell: ({ backend = '–' }) => backend },
-  { head: 'since', cell: ({ startedAt }) => shownAge(Date.now() - Date.parse(startedAt)) },
+  { head: 'since', isShort: true, cell: ({ startedAt }) => shownAge(Date.now() - Date.parse(startedAt)) },
   {
     head: 'state',
     cell: ({ firstTokenMs, stream }) => (firstTokenMs === undefined ? 'waits' : stream ? 'streams' : 'responds'),
   },
-  { head: 'input', isNumber: true, cell: ({ inputTokens }) => shownNumber(inputTokens) },
-  { head: 'output', isNumber: true, cell: ({ outputTokens }) => shownNumber(outputTokens) },
-  { head: 'held', isNumber: true, cell: ({ heldTokens }) => shownNumber(heldTokens) },
+  { head: 'input tokens', isNumber: true, cell: ({ inputTokens }) => shownNumber(inputTokens) },
+  { head: 'output tokens', isNumber: true, cell: ({ outputTokens }) => shownNumber(outputTokens) },
+  { head: 'held tokens', isNumber: true, cell: ({ heldTokens }) => shownNumber(heldTokens) },
   {
     head: 'cost',
     isNumber: true,
@@ -34,8 +32,11 @@ const columns: readonly Column<LiveStream>[] = [
   },
 ];
 
-export function StreamsSection({ isOperator }: { readonly isOperator: boolean }): ComponentChildren {
-  const polled = usePolled<Bounded<LiveStream>>('streams', EVERY_MS);
+export function StreamsSection(props: {
+  readonly polled: Polled<Bounded<LiveStream>>;
+  readonly isOperator: boolean;
+}): ComponentChildren {
+  const { polled, isOperator } = props;
   const [asking, setAsking] = useState<LiveStream>();
   const [said, setSaid] = useState('');
   const stop = async ({ id }: LiveStream) => {

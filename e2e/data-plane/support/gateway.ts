@@ -74,6 +74,8 @@ export interface GatewayOptions {
   /** Keeps the state of an earlier gateway. */
   readonly folder?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Starts the gateway by `make run`. */
+  readonly isByMake?: boolean;
 }
 
 export async function startGateway(documents: readonly Document[], options: GatewayOptions = {}): Promise<Gateway> {
@@ -91,7 +93,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
   mkdirSync(stateHome, { recursive: true });
   const files = options.files ?? [file];
   const environment = environmentOf(stateHome, metricsPort, options.environment);
-  const child = spawnGateway(files, environment);
+  const child = spawnGateway(files, environment, options.isByMake);
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   const outputs = new GatewayOutputs(child, { metricsUrl, stateHome, files, environment });
   const log: string[] = [];
@@ -144,8 +146,11 @@ export async function startGateway(documents: readonly Document[], options: Gate
   };
 }
 
-function spawnGateway(files: readonly string[], env: NodeJS.ProcessEnv) {
-  return spawn(process.execPath, [program, 'run', ...files], {
+function spawnGateway(files: readonly string[], env: NodeJS.ProcessEnv, isByMake = false) {
+  const [command, args] = isByMake
+    ? ['make', ['--silent', 'run', `FILES=${files.join(' ')}`]]
+    : [process.execPath, [program, 'run', ...files]];
+  return spawn(command, args, {
     cwd: repository,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -255,7 +260,8 @@ async function stopGateway(child: ChildProcess, tail: () => string): Promise<voi
   } finally {
     killRemaining(before);
   }
-  if (child.exitCode !== 0) {
+  // make ends by the signal, after the gateway.
+  if (child.exitCode !== 0 && !(child.spawnfile === 'make' && child.signalCode === 'SIGTERM')) {
     throw new Error(`the gateway exited with ${child.exitCode ?? child.signalCode}${tail()}`);
   }
 }
