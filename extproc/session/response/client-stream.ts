@@ -24,7 +24,7 @@ export class ClientStream implements EventSink {
   /** Present where guardrails look at what the client gets. */
   readonly #guard: StreamGuard | undefined;
   /** Present where policies keep the text. */
-  readonly #content: AnswerTexts | undefined;
+  #content: AnswerTexts | undefined;
   #pieces: Uint8Array[] = [];
   /** Between the parts of a long event. */
   #inEvent = false;
@@ -93,6 +93,9 @@ export class ClientStream implements EventSink {
   fail(problem: Failure): void {
     this.#finish(NOTHING);
     this.#endEvent();
+    this.#keepText();
+    // The error is no part of the answer.
+    this.#content = undefined;
     this.#pieces.push(this.#writer.fail(problem));
   }
 
@@ -133,14 +136,18 @@ export class ClientStream implements EventSink {
   take(): readonly Uint8Array[] {
     const pieces = this.#pieces;
     if (pieces.length > 0) {
+      this.#keepText();
       this.#pieces = [];
-      if (this.#content !== undefined) {
-        for (const piece of pieces) {
-          this.#content.stream(piece);
-        }
-      }
     }
     return pieces;
+  }
+
+  #keepText(): void {
+    if (this.#content !== undefined) {
+      for (const piece of this.#pieces) {
+        this.#content.stream(piece);
+      }
+    }
   }
 
   /** Sends an event that passes unchanged. */
