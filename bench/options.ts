@@ -40,7 +40,8 @@ export const USAGE = `usage: node bench/main.ts [options]
   --rounds N       pairs of runs of each scenario (3)
   --only TEXT      run only load scenarios and hostile bodies whose name contains TEXT
   --soak[=N]       instead of the parts, run N requests (1000000) and measure memory
-  --profile        print a CPU profile of the processor, and write it to bench/results
+  --profile        print a CPU profile of the processor, and write it to bench/results;
+                   slows the processor, so the other figures do not count
   --no-write       do not write to bench/results
   --page NAME      write only bench/results/NAME.md
   --help`;
