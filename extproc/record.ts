@@ -151,6 +151,8 @@ export interface AccessRecord {
 export interface GuardRecord {
   readonly rules: readonly RuleRecord[];
   readonly failures: readonly GuardFailure[];
+  /** Undefined where no service was called, or the request has no trace. */
+  readonly calls: GuardCalls | undefined;
 }
 
 /** One rule, with how often it found each type of value. */
@@ -166,6 +168,32 @@ export interface GuardFailure {
   /** `NAMESPACE/POLICY/RULE`. */
   readonly rule: string;
   readonly reason: string;
+}
+
+/** The calls of the services of guardrails that have ended, in this order. */
+export interface GuardCalls {
+  /** The first of them: a stream has one for each window of its text. */
+  readonly first: readonly GuardCall[];
+  /** The number of all. */
+  readonly count: number;
+}
+
+/** One call of a service, with its retries. */
+export interface GuardCall {
+  /** `NAMESPACE/POLICY/RULE`. */
+  readonly rule: string;
+  readonly phase: 'request' | 'response';
+  /** The type of the service. */
+  readonly detector: string;
+  readonly url: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** What the service said; undefined where there is no answer. */
+  readonly verdict: 'allow' | 'block' | 'modify' | undefined;
+  /** How many values the service found. */
+  readonly findings: number;
+  /** Why there is no answer. */
+  readonly error: string | undefined;
 }
 
 /** The text that content policies keep, before its redaction, which alone reads the text. */

@@ -103,6 +103,7 @@ const refusedByAccess = {
 const exampleGuard = {
   rules: [{ rule: 'default/company/identifiers', action: 'mask', findings: { Email: 1 } }],
   failures: [{ rule: 'default/company/names', reason: 'timeout' }],
+  calls: undefined,
 } as const;
 
 async function exampleText(): Promise<string> {

@@ -398,7 +398,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
 
   get #inspections(): Inspections {
     const [handle, fail] = [(event: SessionEvent) => this.#handle(event), (error: unknown) => this.#fail(error)];
-    this.#openInspections ??= new Inspections(this.#exchange, this.#shared.analyze, handle, fail);
+    this.#openInspections ??= new Inspections(this.#exchange, this.#shared, handle, fail);
     return this.#openInspections;
   }
 

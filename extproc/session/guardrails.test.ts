@@ -8,7 +8,9 @@ import type { Analysis } from '../guard/external/external-detector.ts';
 import { DetectorError } from '../guard/external/external-detector.ts';
 import { counts } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
+import type { TraceOptions } from '../trace-context.ts';
 import type { AnalyzeText } from './inspections.ts';
+import type { SessionServices } from './services.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 await loadEncodings();
@@ -37,7 +39,12 @@ function guardrails(rules: readonly GuardrailRule[], more: Partial<GuardrailPoli
   return { name: 'default/guard', rules, exempt: [], holdBack: { bytes: 1000, ms: 1000 }, ...more };
 }
 
-function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText, more: Partial<GuardrailPolicy> = {}): Rig {
+function rigWith(
+  rules: readonly GuardrailRule[],
+  analyze?: AnalyzeText,
+  more: Partial<GuardrailPolicy> = {},
+  services: Partial<SessionServices> = {},
+): Rig {
   const [host] = basePolicy.virtualHosts;
   return newRig({
     policy: {
@@ -59,7 +66,7 @@ function rigWith(rules: readonly GuardrailRule[], analyze?: AnalyzeText, more: P
         },
       ],
     },
-    shared: () => ({ ...(analyze && { analyze }), isJudge: (proof) => proof === 'of the judge' }),
+    shared: () => ({ ...(analyze && { analyze }), isJudge: (proof) => proof === 'of the judge', ...services }),
   });
 }
 
@@ -103,6 +110,7 @@ test('values are masked before the provider gets them, and equal values have equ
   assert.deepEqual(rig.records[0]?.guard, {
     rules: [{ rule: 'default/guard/identifiers', action: 'mask', findings: { Email: 3 } }],
     failures: [],
+    calls: undefined,
   });
 });
 
@@ -228,6 +236,38 @@ test('a service that fails closes a closed rule, and an open one says so', async
   const open = rigWith([{ ...webhook, onFailure: 'Open' }], failing);
   assert.equal(JSON.parse((await send(open, chat('hello'))).body).messages[0].content, 'hello');
   assert.deepEqual(open.records[0]?.guard?.failures, [{ rule: 'default/guard/webhook', reason: 'timeout' }]);
+});
+
+test('a trace has the first calls of services with their times, and the number of all', async () => {
+  let now = 1000;
+  const analyze: AnalyzeText = async (_detector, text) => {
+    now += 5;
+    if (text === 'text 1') {
+      throw new DetectorError('timeout', 'late');
+    }
+    return { action: 'allow', findings: [] };
+  };
+  const texts = (count: number) => ({
+    messages: Array.from({ length: count }, (_, i) => ({ role: 'user', content: `text ${i}` })),
+  });
+  const traces: TraceOptions = { sampler: () => true, drawId: (bytes) => '1'.repeat(bytes * 2) };
+  const open = { ...webhook, onFailure: 'Open' } as const;
+  const rig = rigWith([open], analyze, {}, { traces, now: () => now });
+  await send(rig, { ...chat(''), ...texts(2) });
+  const common = { rule: 'default/guard/webhook', phase: 'request', detector: 'Webhook', url: 'http://127.0.0.1:1' };
+  assert.deepEqual(rig.records[0]?.guard?.calls, {
+    first: [
+      { ...common, startMs: 1000, endMs: 1010, verdict: 'allow', findings: 0, error: undefined },
+      { ...common, startMs: 1005, endMs: 1010, verdict: undefined, findings: 0, error: 'timeout' },
+    ],
+    count: 2,
+  });
+  await send(rig, { ...chat(''), ...texts(50) });
+  const { first, count } = rig.records[1]!.guard!.calls!;
+  assert.deepEqual([first.length, count], [20, 50]);
+  const untraced = rigWith([open], analyze);
+  await send(untraced, chat('hello'));
+  assert.equal(untraced.records[0]?.guard?.calls, undefined);
 });
 
 test('a rule applies where its condition holds, or cannot be evaluated', async () => {

@@ -5,7 +5,7 @@
 import type { ExternalDetectorSettings } from '../../contract/guardrails.ts';
 import type { Exchange } from '../exchange.ts';
 import { type Analysis, DetectorError, type ExternalDetector } from '../guard/external/external-detector.ts';
-import type { ActionOf, Inspection, SessionEvent } from './protocol.ts';
+import type { ActionOf, EventOf, Inspection, SessionEvent } from './protocol.ts';
 
 /**
  * Asks the service of a guardrail about a text. Rejects with a `DetectorError` if there is no
@@ -22,6 +22,7 @@ const CONCURRENT_QUESTIONS = 16;
 export class Inspections {
   readonly #exchange: Exchange;
   readonly #analyze: AnalyzeText;
+  readonly #now: () => number;
   readonly #handle: (event: SessionEvent) => void;
   readonly #fail: (error: unknown) => void;
   #inspection: Inspection | undefined;
@@ -31,12 +32,13 @@ export class Inspections {
 
   constructor(
     exchange: Exchange,
-    analyze: AnalyzeText,
+    { analyze, now }: { readonly analyze: AnalyzeText; readonly now: () => number },
     handle: (event: SessionEvent) => void,
     fail: (error: unknown) => void,
   ) {
     this.#exchange = exchange;
     this.#analyze = analyze;
+    this.#now = now;
     this.#handle = handle;
     this.#fail = fail;
   }
@@ -94,20 +96,23 @@ export class Inspections {
         return;
       }
       this.#asked++;
-      const { id, detector, text, context, timeoutMs } = next;
+      const { id, rule, text, context } = next;
+      const { phase } = context;
       const { signal } = this.#abort;
-      this.#analyze(detector, text, context, timeoutMs, signal).then(
-        (result) => this.#answered(signal, id, result),
-        (error) => (error instanceof DetectorError ? this.#answered(signal, id, error) : this.#fail(error)),
+      const askedMs = this.#now();
+      const answered = (result: Analysis | DetectorError) =>
+        this.#answered(signal, { type: 'analyzed', id, result, rule, phase, askedMs });
+      this.#analyze(rule.external, text, context, rule.timeoutMs, signal).then(answered, (error) =>
+        error instanceof DetectorError ? answered(error) : this.#fail(error),
       );
     }
   }
 
-  #answered(signal: AbortSignal, id: number, result: Analysis | DetectorError): void {
+  #answered(signal: AbortSignal, event: EventOf<'analyzed'>): void {
     if (!signal.aborted) {
       this.#asked--;
       this.#ask();
-      this.#handle({ type: 'analyzed', id, result });
+      this.#handle(event);
     }
   }
 }

@@ -3,11 +3,12 @@
  * result by an event, so it can be replayed from a recording, and stores may answer at once or
  * later.
  */
-import type { ExternalDetectorSettings } from '../../contract/guardrails.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { CallerIdentity } from '../access/decide.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
+import type { ExternalGuardRule } from '../guard/compile.ts';
 import type { Analysis, AnalyzeContext, DetectorError } from '../guard/external/external-detector.ts';
+import type { GuardPhase } from '../guard/guard.ts';
 import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type {
@@ -63,7 +64,15 @@ export type SessionEvent =
   /** The inspection of the request can go no further on its own. */
   | { readonly type: 'inspected' }
   /** What a service says about the text with this id. */
-  | { readonly type: 'analyzed'; readonly id: number; readonly result: Analysis | DetectorError }
+  | {
+      readonly type: 'analyzed';
+      readonly id: number;
+      readonly result: Analysis | DetectorError;
+      readonly rule: ExternalGuardRule;
+      readonly phase: GuardPhase;
+      /** When the service was asked. */
+      readonly askedMs: number;
+    }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
   | { readonly type: 'quotas-read'; readonly snapshots: readonly BucketSnapshot[] }
@@ -141,10 +150,9 @@ export type ServiceAction =
       readonly type: 'analyze';
       /** Unique within the session. */
       readonly id: number;
-      readonly detector: ExternalDetectorSettings;
+      readonly rule: ExternalGuardRule;
       readonly text: string;
       readonly context: AnalyzeContext;
-      readonly timeoutMs: number;
     }
   /** Stops the pending count; its text is released next. */
   | { readonly type: 'stop-count' }

@@ -21,10 +21,9 @@ export function responseGuard(admission: Admission): ResponseGuard | undefined {
     ask: ({ id, rule, scope, text, isLast }) => ({
       type: 'analyze',
       id,
-      detector: rule.external,
+      rule,
       text,
       context: contextOf(admission, 'response', scope, isLast),
-      timeoutMs: rule.timeoutMs,
     }),
   };
 }

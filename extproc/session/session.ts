@@ -11,6 +11,7 @@ import type { HeaderList } from '../exchange.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
+import { noteGuardCall } from './admission/guardrails.ts';
 import { admissionSteps } from './admission/steps.ts';
 import { LATE_ATTEMPT_MS } from './attempts.ts';
 import { beginningRest, brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
@@ -168,11 +169,7 @@ export class Session {
         return this.#resume(event, nowMs, out);
       case 'inspected':
       case 'analyzed':
-        if (this.#state.phase === 'admitting') {
-          return this.#resume(event, nowMs, out);
-        }
-        this.#respond(event, nowMs, out);
-        return undefined;
+        return this.#inspected(event, nowMs, out);
       case 'response-headers':
         this.#responseHeaders(event, nowMs, out);
         return undefined;
@@ -202,6 +199,17 @@ export class Session {
       default:
         throw new Error(`unknown event ${(event satisfies never as SessionEvent).type}`);
     }
+  }
+
+  #inspected(event: EventOf<'inspected' | 'analyzed'>, nowMs: number, out: Action[]): Failure | undefined {
+    if (event.type === 'analyzed') {
+      noteGuardCall(this.#admission, event, nowMs);
+    }
+    if (this.#state.phase === 'admitting') {
+      return this.#resume(event, nowMs, out);
+    }
+    this.#respond(event, nowMs, out);
+    return undefined;
   }
 
   #requestHeaders(event: EventOf<'request-headers'>, nowMs: number, out: Action[]): Failure | undefined {

@@ -12,7 +12,7 @@ import type { RequestGuard } from '../../guard/guard.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { CompiledPassthrough, CompiledPolicy } from '../../policy/compile.ts';
 import type { BucketRef, BucketSnapshot, Hold, OutputDemand } from '../../quota/store.ts';
-import type { GuardFailure, QuotaDecision } from '../../record.ts';
+import type { GuardCall, GuardFailure, QuotaDecision } from '../../record.ts';
 import type { Attempts } from '../attempts.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
 import type { Action, EventOf } from '../protocol.ts';
@@ -99,6 +99,8 @@ export class Admission {
   guard: RequestGuard | undefined;
   /** The rules that could not look at a text. */
   readonly guardFailures: GuardFailure[] = [];
+  /** The calls of services; undefined before the first, and in requests without a trace. */
+  guardCalls: { readonly first: GuardCall[]; count: number } | undefined;
   /** Present where policies keep the content of the request or its response. */
   content: ContentCapture | undefined;
   passthrough: CompiledPassthrough | undefined;

@@ -73,7 +73,7 @@ function paused(admission: Admission, run: GuardRun, out: Action[]): StepResult 
   }
   for (const [id, { rule, scope, text, isLast }] of run.questions.entries()) {
     const context = contextOf(admission, 'request', scope, isLast);
-    out.push({ type: 'analyze', id, detector: rule.external, text, context, timeoutMs: rule.timeoutMs });
+    out.push({ type: 'analyze', id, rule, text, context });
   }
   return analyzed(run);
 }

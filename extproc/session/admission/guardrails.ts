@@ -2,10 +2,15 @@
 import type { ConditionFacts } from '../../../contract/condition.ts';
 import { isPrincipal } from '../../access/decide.ts';
 import type { Caller } from '../../caller.ts';
+import { DetectorError } from '../../guard/external/external-detector.ts';
 import type { GuardRule } from '../../guard/guard.ts';
 import type { GuardRecord, RuleRecord } from '../../record.ts';
+import type { EventOf } from '../protocol.ts';
 import type { Admission } from './admission.ts';
 import { demandOf } from './permission.ts';
+
+/** Calls of services that a trace shows; a long answer has hundreds. */
+const MAX_TRACED_CALLS = 20;
 
 const NO_RULES: readonly GuardRule[] = [];
 
@@ -37,8 +42,32 @@ export function ruleId({ policy, name }: GuardRule): string {
   return `${policy}/${name}`;
 }
 
+/** Notes a call of a service that has ended, for the trace of the request. */
+export function noteGuardCall(
+  admission: Admission,
+  { rule, phase, result, askedMs }: EventOf<'analyzed'>,
+  nowMs: number,
+): void {
+  if (admission.request.trace === undefined) {
+    return;
+  }
+  admission.guardCalls ??= { first: [], count: 0 };
+  const { guardCalls } = admission;
+  guardCalls.count++;
+  if (guardCalls.first.length < MAX_TRACED_CALLS) {
+    const { type: detector, service } = rule.external;
+    const call = { rule: ruleId(rule), phase, detector, url: service.url, startMs: askedMs, endMs: nowMs };
+    const isFailed = result instanceof DetectorError;
+    guardCalls.first.push(
+      isFailed
+        ? { ...call, verdict: undefined, findings: 0, error: result.failure }
+        : { ...call, verdict: result.action, findings: result.findings.length, error: undefined },
+    );
+  }
+}
+
 /** Returns what the guardrails did so far; undefined where none applies. */
-export function guardRecord({ guard, guardFailures }: Admission): GuardRecord | undefined {
+export function guardRecord({ guard, guardFailures, guardCalls }: Admission): GuardRecord | undefined {
   if (guard === undefined) {
     return undefined;
   }
@@ -56,7 +85,11 @@ export function guardRecord({ guard, guardFailures }: Admission): GuardRecord | 
   if (guard.block !== undefined) {
     recordOf(guard.block.rule).action = 'block';
   }
-  return { rules: [...rules].map(([rule, record]) => ({ rule, ...record })), failures: guardFailures };
+  return {
+    rules: [...rules].map(([rule, record]) => ({ rule, ...record })),
+    failures: guardFailures,
+    calls: guardCalls,
+  };
 }
 
 const actionNames = { Mask: 'mask', Block: 'block', Monitor: 'monitor' } as const;

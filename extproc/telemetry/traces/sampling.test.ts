@@ -33,7 +33,11 @@ test('a ratio sampler records its share of traces, the same ones in each process
 
 test('how a request ended is known', () => {
   const quiet = { ...outcomeOfStream };
-  const guard = { rules: [{ rule: 'a/b/c', action: 'mask' as const, findings: { Email: 1 } }], failures: [] };
+  const guard = {
+    rules: [{ rule: 'a/b/c', action: 'mask' as const, findings: { Email: 1 } }],
+    failures: [],
+    calls: undefined,
+  };
   const cases: Readonly<Record<Outcome, typeof outcomeOfStream>> = {
     error: { ...quiet, status: 500 },
     refusal: { ...quiet, status: 429, failure: failure('quota_exceeded', 'Spent.') },

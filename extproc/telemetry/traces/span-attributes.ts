@@ -5,7 +5,7 @@
  */
 import type { AttributeValue } from '@opentelemetry/api';
 import { currencyUnits } from '../../../contract/money.ts';
-import type { AttemptRecord } from '../../record.ts';
+import type { AttemptRecord, GuardCall } from '../../record.ts';
 import type { Usage } from '../../usage.ts';
 import { attribute, PROVIDER_NAMES } from '../names.ts';
 import type { TracedCaller, TracedRequest } from './traced-request.ts';
@@ -49,6 +49,7 @@ export function putRequest(put: PutAttribute, request: TracedRequest): void {
   put('tallygate.unmetered', request.unmetered || undefined);
   put('tallygate.client_left', request.clientLeft || undefined);
   put(attribute.failure, request.backendFailure);
+  put('tallygate.guardrail.calls', request.guard?.calls?.count);
   put('tallygate.converted_to', conversion?.providerApi);
   put('tallygate.dropped_fields', listed(conversion?.dropped ?? []));
   put('tallygate.agent.id', agent?.agentId);
@@ -78,6 +79,23 @@ export function putAdmission(put: PutAttribute, request: TracedRequest): void {
   put('tallygate.held.input_tokens', held?.inputTokens);
   put('tallygate.held.output_tokens', held?.outputTokens);
   put(attribute.errorType, trace.attempts.length === 0 ? request.error : undefined);
+}
+
+/** Names of our own: the conventions have none for guardrails yet. */
+export function putGuardCall(put: PutAttribute, call: GuardCall): void {
+  put(attribute.guardrail, call.rule);
+  put('tallygate.guardrail.phase', call.phase);
+  put('tallygate.guardrail.detector', call.detector);
+  put('tallygate.guardrail.verdict', call.verdict);
+  put('tallygate.guardrail.count', call.verdict === undefined ? undefined : call.findings);
+  put(attribute.errorType, call.error);
+  putServer(put, call.url);
+}
+
+function putServer(put: PutAttribute, url: string): void {
+  const { hostname, port, protocol } = new URL(url);
+  put('server.address', hostname.replace(/^\[|\]$/g, ''));
+  put('server.port', port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port));
 }
 
 /** Prompt and answer are JSON, as the conventions say for spans. */

@@ -11,7 +11,7 @@ import { RequestTrace } from '../../trace-context.ts';
 import { bucket, outcomeOfStream } from '../testing.ts';
 import { readableSpan } from './readable-span.ts';
 import { type SpanOptions, spansOf } from './spans.ts';
-import { type TracedRequest, tracedRequest } from './traced-request.ts';
+import { spanCount, type TracedRequest, tracedRequest } from './traced-request.ts';
 
 const PARENT = ['traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'] as const;
 
@@ -86,6 +86,53 @@ describe('the spans of a request', () => {
     );
     assert.equal(found[0]?.attributes['gen_ai.usage.input_tokens'], undefined);
     assert.deepEqual(found[0]?.duration, [0, 5_000_000]);
+  });
+
+  it('show each call of a guardrail service', () => {
+    const { startMs } = outcomeOfStream;
+    const call = {
+      rule: 'default/company/names',
+      phase: 'request',
+      detector: 'Presidio',
+      url: 'https://presidio.example/analyze',
+      startMs: startMs + 2,
+      endMs: startMs + 9,
+    } as const;
+    const answered = { ...call, verdict: 'modify', findings: 3, error: undefined } as const;
+    const url = 'http://[::1]:3000';
+    const late = { ...call, url, phase: 'response', verdict: undefined, findings: 0, error: 'timeout' } as const;
+    const record = traced({ guard: { rules: [], failures: [], calls: { first: [answered, late], count: 40 } } });
+    const found = spans(record);
+    assert.equal(spanCount(record.trace!, record.guard), found.length);
+    const [request, , first, second, attempt] = found;
+    assert.equal(request?.attributes['tallygate.guardrail.calls'], 40);
+    assert.equal(attempt?.name, 'chat small');
+    assert.deepEqual(
+      [first, second].map((span) => [span?.name, span?.kind, span?.parentSpanContext?.spanId, span?.status.code]),
+      [SpanStatusCode.UNSET, SpanStatusCode.ERROR].map((code) => [
+        'guardrail default/company/names',
+        SpanKind.CLIENT,
+        request?.spanContext().spanId,
+        code,
+      ]),
+    );
+    assert.deepEqual(first?.duration, [0, 7_000_000]);
+    const common = { 'tallygate.guardrail': call.rule, 'tallygate.guardrail.detector': 'Presidio' };
+    assert.deepEqual(first?.attributes, {
+      ...common,
+      'tallygate.guardrail.phase': 'request',
+      'tallygate.guardrail.verdict': 'modify',
+      'tallygate.guardrail.count': 3,
+      'server.address': 'presidio.example',
+      'server.port': 443,
+    });
+    assert.deepEqual(second?.attributes, {
+      ...common,
+      'tallygate.guardrail.phase': 'response',
+      'error.type': 'timeout',
+      'server.address': '::1',
+      'server.port': 3000,
+    });
   });
 
   it('of a refusal are no error of the gateway', () => {

@@ -1,9 +1,11 @@
 /**
  * Builds the spans of a request that has ended: one for the request, and below it one for its
- * admission and one for each attempt at a backend. Pure.
+ * admission, one for each call of a guardrail's service and one for each attempt at a backend.
+ * Pure.
  */
 import { SpanKind } from '@opentelemetry/api';
 import { currencyUnits } from '../../../contract/money.ts';
+import type { GuardCall } from '../../record.ts';
 import { attribute } from '../names.ts';
 import { putOpenInferenceAttempt, putOpenInferenceRequest } from './open-inference.ts';
 import {
@@ -13,6 +15,7 @@ import {
   putAdmission,
   putAttempt,
   putContent,
+  putGuardCall,
   putRequest,
   type SpanNaming,
 } from './span-attributes.ts';
@@ -54,6 +57,7 @@ export function spansOf(request: TracedRequest, options: SpanOptions): FinishedS
   return [
     requestSpan(request, options),
     admissionSpan(request, options),
+    ...(request.guard?.calls?.first.map((call) => guardCallSpan(request, call, options)) ?? []),
     ...request.trace.attempts.map((_, index) => attemptSpan(request, index, options)),
   ];
 }
@@ -95,6 +99,22 @@ function admissionSpan(request: TracedRequest, { drawId }: SpanOptions): Finishe
     endMs: trace.attempts[0]?.startMs ?? endMs,
     attributes: (put) => putAdmission(put, request),
     failed: false,
+    events: [],
+  };
+}
+
+function guardCallSpan({ trace }: TracedRequest, call: GuardCall, { drawId }: SpanOptions): FinishedSpan {
+  return {
+    trace,
+    name: `guardrail ${call.rule}`,
+    kind: SpanKind.CLIENT,
+    spanId: drawId(8),
+    parentSpanId: trace.spanId,
+    isRemoteParent: false,
+    startMs: call.startMs,
+    endMs: call.endMs,
+    attributes: (put) => putGuardCall(put, call),
+    failed: call.error !== undefined,
     events: [],
   };
 }

@@ -6,10 +6,13 @@ import { backendFailure } from '../../interruption.ts';
 import type { Overdraft } from '../../quota/store.ts';
 import { measuredAmount } from '../../quota/units.ts';
 import type { AttemptRecord, GuardRecord, RecordedContent, RequestRecord } from '../../record.ts';
-import type { TracedAttempt } from '../../trace-context.ts';
+import type { RequestTrace, TracedAttempt } from '../../trace-context.ts';
 import { tenantLabel } from '../access-metrics.ts';
 import { type ContentMessages, contentMessages } from '../content/entry.ts';
 import { errorType } from '../error-type.ts';
+
+/** The span of the request and that of its admission. */
+const SPANS_OF_A_REQUEST = 2;
 
 const MAX_TEXT_CHARACTERS = 256;
 /** The number of spans that wait is bounded, not their size. */
@@ -69,6 +72,11 @@ export interface TracedCaller {
   readonly user: string | undefined;
   readonly group: string | undefined;
   readonly apiKey: string | undefined;
+}
+
+/** Returns how many spans `spansOf` builds. */
+export function spanCount({ attempts }: RequestTrace, guard: GuardRecord | undefined): number {
+  return SPANS_OF_A_REQUEST + (guard?.calls?.first.length ?? 0) + attempts.length;
 }
 
 /**

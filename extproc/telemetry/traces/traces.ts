@@ -5,7 +5,7 @@ import type { RecordedContent, RequestRecord } from '../../record.ts';
 import { newIdSource, type TraceOptions } from '../../trace-context.ts';
 import { endedIn, newTraceSampler, type Outcome, type SamplerName } from './sampling.ts';
 import { SpanQueue, type SpanQueueOptions } from './span-queue.ts';
-import { tracedRequest } from './traced-request.ts';
+import { spanCount, tracedRequest } from './traced-request.ts';
 
 export interface TracesOptions extends SpanQueueOptions {
   readonly sampler: SamplerName;
@@ -28,9 +28,6 @@ export interface Traces {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** The span of the request and that of its admission. */
-const SPANS_WITHOUT_ATTEMPTS = 2;
-
 export function newTraces(options: TracesOptions): Traces {
   const { sampler, ratio, hashesKeys } = options;
   const always = new Set(options.always);
@@ -46,7 +43,7 @@ export function newTraces(options: TracesOptions): Traces {
       if (trace === undefined || !isTraced(record)) {
         return;
       }
-      const spans = SPANS_WITHOUT_ATTEMPTS + trace.attempts.length;
+      const spans = spanCount(trace, record.guard);
       if (queue.admits(spans)) {
         queue.add(JSON.stringify(tracedRequest(record, overdrafts, hashesKeys, content)), spans);
       }
