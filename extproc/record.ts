@@ -61,6 +61,11 @@ export interface RequestRecord {
   readonly responseModel: string | undefined;
   /** The service tier that the response names. */
   readonly serviceTier: string | undefined;
+  /** The id of the response, and why its choices ended; only in requests with a trace. */
+  readonly responseId: string | undefined;
+  readonly finishReasons: readonly string[] | undefined;
+  /** What the request asked for; only in requests with a trace. */
+  readonly asked: AskedOutput | undefined;
   readonly stream: boolean;
   readonly status: number | undefined;
   readonly startMs: number;
@@ -104,6 +109,13 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+export interface AskedOutput {
+  /** The client's bound of each choice. */
+  readonly outputTokens: number | undefined;
+  readonly choices: number;
+  readonly serviceTier: string | undefined;
 }
 
 /** One attempt at a backend. */

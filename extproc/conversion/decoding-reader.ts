@@ -111,6 +111,14 @@ export class DecodingReader extends AnswerReader {
     return this.#meter.unreadable;
   }
 
+  get responseId(): string | undefined {
+    return this.#meter.responseId;
+  }
+
+  get finishReasons(): readonly string[] | undefined {
+    return this.#meter.finishReasons;
+  }
+
   override read(bytes: Uint8Array, start: number, end: number, sink: TextSink): AnswerFacts {
     this.#meter.read(bytes, start, end, sink);
     const form = this.#templated?.form;

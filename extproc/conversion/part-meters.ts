@@ -4,6 +4,7 @@
  */
 import type { TextSink } from '../json/text-sink.ts';
 import type { StreamState, UnaryReader } from '../providers/adapter.ts';
+import { withReason } from '../providers/finish-reasons.ts';
 import { largerUsage } from '../providers/usage.ts';
 import type { Usage } from '../usage.ts';
 import type { AnswerPart } from './answer.ts';
@@ -21,6 +22,8 @@ class PartTotals {
   usage: Usage | undefined;
   responseModel: string | undefined;
   serviceTier: string | undefined;
+  responseId: string | undefined;
+  finishReasons: readonly string[] | undefined;
   state: StreamState = 'open';
 
   take(parts: readonly AnswerPart[], sink: TextSink | undefined): void {
@@ -28,6 +31,10 @@ class PartTotals {
       switch (part.type) {
         case 'start':
           this.responseModel ??= part.model;
+          this.responseId ??= part.id;
+          break;
+        case 'finish':
+          this.finishReasons = withReason(this.finishReasons, part.reason);
           break;
         case 'usage':
           this.usage = largerUsage(this.usage, part.usage);
@@ -86,6 +93,14 @@ export class PartReader extends AnswerReader {
     return this.#totals.responseModel;
   }
 
+  get responseId(): string | undefined {
+    return this.#totals.responseId;
+  }
+
+  get finishReasons(): readonly string[] | undefined {
+    return this.#totals.finishReasons;
+  }
+
   protected override told(parts: readonly AnswerPart[], sink: TextSink): readonly AnswerPart[] {
     this.#totals.take(parts, sink);
     return parts;
@@ -126,6 +141,14 @@ export class PartUnaryReader implements UnaryReader {
 
   get responseModel(): string | undefined {
     return this.#read().responseModel;
+  }
+
+  get responseId(): string | undefined {
+    return this.#read().responseId;
+  }
+
+  get finishReasons(): readonly string[] | undefined {
+    return this.#read().finishReasons;
   }
 
   get broken(): boolean {

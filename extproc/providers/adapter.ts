@@ -218,6 +218,9 @@ export interface EventReader<Facts extends EventFacts = EventFacts> {
   /** The service tier that the response names. */
   readonly serviceTier: string | undefined;
   readonly unreadable: number;
+  /** What traces name; absent where an API has none. */
+  readonly responseId?: string | undefined;
+  readonly finishReasons?: readonly string[] | undefined;
 }
 
 /** `finished`: the API's end of stream was seen. `failed`: the provider reported an error. */
@@ -275,6 +278,9 @@ export interface UnaryReader {
   readonly broken: boolean;
   /** How often a price for each request is due, where the provider says so. */
   readonly priceUnits?: number | undefined;
+  /** What traces name; absent where an API has none. */
+  readonly responseId?: string | undefined;
+  readonly finishReasons?: readonly string[] | undefined;
 }
 
 /** The error format and the rate limit headers of a family of client APIs. */

@@ -9,12 +9,23 @@ import { eventsOf, NO_TEXT, newAdapter, recordedStreams, relayed, TextByChannel 
 /** Members that the payloads of all APIs share, as far as this test reads them. */
 interface Payload {
   readonly type?: string;
-  readonly choices?: readonly { readonly text?: string; readonly delta?: PayloadDelta }[];
+  readonly choices?: readonly {
+    readonly text?: string;
+    readonly delta?: PayloadDelta;
+    readonly finish_reason?: string | null;
+  }[];
   readonly delta?: string | PayloadDelta;
   readonly content_block?: { readonly name?: string; readonly text?: string };
   readonly item?: { readonly name?: string };
   readonly token?: { readonly text: string };
-  readonly candidates?: readonly { readonly content: { readonly parts: readonly PayloadPart[] } }[];
+  readonly candidates?: readonly {
+    readonly content: { readonly parts: readonly PayloadPart[] };
+    readonly finishReason?: string;
+  }[];
+  readonly id?: string;
+  readonly responseId?: string;
+  readonly message?: { readonly id?: string };
+  readonly response?: { readonly id?: string };
 }
 
 interface PayloadPart {
@@ -29,6 +40,7 @@ interface PayloadDelta {
   readonly reasoning_content?: string | null;
   readonly thinking?: string;
   readonly partial_json?: string;
+  readonly stop_reason?: string | null;
   readonly tool_calls?: readonly { readonly function: { readonly name?: string; readonly arguments?: string } }[];
 }
 
@@ -68,6 +80,18 @@ function textOf(stream: Buffer): string {
   return text;
 }
 
+/** Returns the id of the response, and why it ends. */
+function namesOf(stream: Buffer): object {
+  const all = payloads(stream);
+  const ids = all.map(({ id, responseId, message, response }) => id || responseId || message?.id || response?.id);
+  const reasons = all.flatMap(({ choices = [], candidates = [], delta }) => [
+    ...choices.map((choice) => choice.finish_reason),
+    ...candidates.map((candidate) => candidate.finishReason),
+    typeof delta === 'object' ? delta.stop_reason : undefined,
+  ]);
+  return { id: ids.find(Boolean), reasons: reasons.filter(Boolean) };
+}
+
 class TextInOrder {
   raw = '';
   text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
@@ -98,6 +122,8 @@ describe('streams', () => {
       assert.equal(adapter.reader.state, failed ? 'failed' : 'finished');
       assert.equal(adapter.reader.unreadable, 0);
       assert.equal(text.decoded, textOf(stream));
+      const { responseId: id, finishReasons: reasons = [] } = adapter.reader;
+      assert.deepEqual({ id, reasons }, namesOf(stream));
       // TGI serves one model and does not name it.
       assert.equal(adapter.reader.responseModel !== undefined, endpoint.path !== '/generate_stream');
     });
@@ -132,8 +158,9 @@ describe('streams', () => {
         const adapter = newAdapter(endpoint, { templates, hideUsage: true });
         const text = new TextByChannel();
         const sent = relayed(adapter, [stream], text);
-        const { usage, usageFinal, state, responseModel } = adapter.reader;
-        return { sent: sent.toString(), text: text.channels, usage, usageFinal, state, responseModel };
+        const { usage, usageFinal, state, responseModel, responseId, finishReasons } = adapter.reader;
+        const facts = { usage, usageFinal, state, responseModel, responseId, finishReasons };
+        return { sent: sent.toString(), text: text.channels, ...facts };
       };
       assert.deepEqual(read(true), read(false));
     });

@@ -18,6 +18,8 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
   state: StreamState = 'open';
   responseModel: string | undefined;
   serviceTier: string | undefined;
+  responseId: string | undefined;
+  finishReasons: readonly string[] | undefined;
   unreadable = 0;
   /** The form of the event that was read last; undefined: it was read by a parser. */
   form: Form | undefined;

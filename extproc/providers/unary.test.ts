@@ -31,6 +31,16 @@ function modelOf(answer: RecordedExchange): string | undefined {
   return model ?? modelVersion;
 }
 
+function namesOf(answer: RecordedExchange): object {
+  const { id, responseId, stop_reason, choices = [], candidates = [] } = documentsOf(answer)[0];
+  const reasons = [
+    stop_reason,
+    ...choices.map((choice: { finish_reason?: string }) => choice.finish_reason),
+    ...candidates.map((candidate: { finishReason?: string }) => candidate.finishReason),
+  ];
+  return { id: id ?? responseId, reasons: reasons.filter(Boolean) };
+}
+
 class AllText implements TextSink {
   raw = '';
   text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
@@ -55,6 +65,8 @@ describe('unary responses', () => {
       whole.push(bytes, wholeText);
       assert.deepEqual(total(whole.usage), expected);
       assert.equal(whole.responseModel, model);
+      const { responseId: id, finishReasons: reasons = [] } = whole;
+      assert.deepEqual({ id, reasons }, namesOf(exchange));
       const cut = reader(endpoint);
       const cutText = new AllText();
       for (let at = 0; at < bytes.length; at++) {

@@ -5,6 +5,7 @@ import type { Shape } from '../json/shape.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
 import type { UnaryReader } from './adapter.ts';
+import { withReason } from './finish-reasons.ts';
 import { numbersOf, type UsageNumbers } from './usage.ts';
 
 /** What a unary response of an API contains, and where. */
@@ -14,6 +15,10 @@ export interface UnaryForm {
   readonly model?: string;
   /** Path of the service tier, or what reads it. */
   readonly serviceTier?: string | ((document: MatchesByPath) => string | undefined);
+  /** Path of the response's id. */
+  readonly id?: string;
+  /** Path of the reasons why choices end. */
+  readonly finishReason?: string;
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
   /** See `UnaryReader.priceUnits`. */
@@ -69,6 +74,16 @@ class ScannedUnaryReader implements UnaryReader {
   get serviceTier(): string | undefined {
     const { serviceTier } = this.#form;
     return typeof serviceTier === 'function' ? serviceTier(this.#scanner) : this.#text(serviceTier);
+  }
+
+  get responseId(): string | undefined {
+    return this.#text(this.#form.id);
+  }
+
+  get finishReasons(): readonly string[] | undefined {
+    const { finishReason } = this.#form;
+    const found = finishReason === undefined ? [] : this.#scanner.all(finishReason);
+    return found.reduce<readonly string[] | undefined>((reasons, { value }) => withReason(reasons, value), undefined);
   }
 
   #text(path: string | undefined): string | undefined {

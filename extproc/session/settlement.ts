@@ -3,6 +3,7 @@ import type { Quota } from '../../contract/policy.ts';
 import type { ModelPrices } from '../../contract/tokens.ts';
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
+import type { RequestFacts } from '../providers/adapter.ts';
 import { costNanos, covers, finalPrices, pricesOfUnits } from '../quota/money.ts';
 import type { Hold } from '../quota/store.ts';
 import { drawsTokens, unitOf } from '../quota/units.ts';
@@ -195,6 +196,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
   const { request, choice, passthrough } = admission;
   const { head, response, sinceMs } = forwarded ?? {};
   const facts = choice?.facts;
+  const named = request.trace && evidence?.named;
   const late = ending.abandoned === true && interruptedBy(ending.interruption) === 'timeout';
   const complete = evidence?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
@@ -223,6 +225,9 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     source: cost?.source,
     cost: withBilled(cost && pricedCost(choice, cost), admission.attempts?.billed),
     serviceTier: evidence?.serviceTier,
+    responseId: named?.responseId,
+    finishReasons: named?.finishReasons,
+    asked: request.trace && facts && askedOf(facts),
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     agent: request.agent,
@@ -247,6 +252,10 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
         }
       : undefined,
   };
+}
+
+function askedOf({ askedOutputTokens, choices, serviceTier }: RequestFacts): RequestRecord['asked'] {
+  return { outputTokens: askedOutputTokens, choices, serviceTier };
 }
 
 function conversionRecord({ choice, prepared }: Admission): ConversionRecord | undefined {

@@ -28,7 +28,9 @@ export class MessageEvent {
   model = '';
   /** Empty: the event names none. */
   serviceTier = '';
+  /** The event says why the message ends; `reason` if as a string. */
   stopReason = false;
+  reason = '';
   #cursor!: JsonCursor;
   readonly #onTier = (serviceTier: string) => {
     this.serviceTier = serviceTier;
@@ -83,6 +85,7 @@ export class MessageEvent {
     this.model = '';
     this.serviceTier = '';
     this.stopReason = false;
+    this.reason = '';
   }
 
   /**
@@ -112,7 +115,7 @@ export class MessageEvent {
           break;
         case 'stop_reason':
           this.stopReason = !cursor.isNull();
-          cursor.skip();
+          this.reason = cursor.string() ? cursor.decoded() : '';
           break;
         default:
           if (isDelta && mayBeText(cursor.key)) {

@@ -3,6 +3,7 @@ import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { EventFacts, ResponseOptions } from '../adapter.ts';
+import { withReason } from '../finish-reasons.ts';
 import type { LongEvent } from '../long-event.ts';
 import { onlyTextHole } from '../template.ts';
 import { TemplatedReader } from '../templated-reader.ts';
@@ -122,6 +123,7 @@ export class MessageStreamReader extends TemplatedReader<DeltaChannels, MessageE
     const { type, index } = EVENT;
     switch (type) {
       case 'message_start':
+        this.responseId = EVENT.messageId || undefined;
         this.responseModel = EVENT.model || undefined;
         return START;
       case 'content_block_start':
@@ -148,6 +150,7 @@ export class MessageStreamReader extends TemplatedReader<DeltaChannels, MessageE
     if (!EVENT.stopReason) {
       return NO_FACTS;
     }
+    this.finishReasons = withReason(undefined, EVENT.reason);
     // The output tokens of message_start are only a beginning.
     this.usageFinal = this.#outputTold;
     return STOP_REASON;

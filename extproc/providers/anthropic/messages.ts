@@ -31,6 +31,8 @@ const TEXT: Shape = { text: true };
 
 const documentShape: Shape = {
   object: {
+    id: { value: true },
+    stop_reason: { value: true },
     model: { value: true },
     usage: { object: { ...ANTHROPIC_USAGE_SHAPE.object, service_tier: { value: true } } },
     content: { items: { object: { text: TEXT, thinking: TEXT, name: TEXT, input: { deepText: true } } } },
@@ -69,6 +71,8 @@ export const messages: ClientApi = {
       unary: () =>
         unaryReader({
           shape: documentShape,
+          id: 'id',
+          finishReason: 'stop_reason',
           model: 'model',
           serviceTier: 'usage.service_tier',
           usage: (numbers, document) => anthropicUsage(withIterations(below(numbers, 'usage'), document)),

@@ -37,6 +37,8 @@ export class ContentEvent {
   readonly holes: TextHole[] = [];
   /** Candidates that say why they end. */
   readonly finished: number[] = [];
+  /** Why they end. */
+  readonly reasons: string[] = [];
   usage: UsageNumbers | undefined;
   responseId = '';
   model = '';
@@ -83,6 +85,7 @@ export class ContentEvent {
   clear(): void {
     this.holes.length = 0;
     this.finished.length = 0;
+    this.reasons.length = 0;
     this.usage = undefined;
     this.responseId = '';
     this.model = '';
@@ -108,14 +111,14 @@ export class ContentEvent {
     const cursor = this.#cursor;
     const first = this.holes.length;
     let index = 0;
-    let finishes = false;
+    let reason: string | undefined;
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'content':
           this.#readContent();
           break;
         case 'finishReason':
-          finishes = isReason(this.#string());
+          reason = this.#string();
           break;
         case 'index':
           index = candidateIndex(cursor.number());
@@ -130,8 +133,9 @@ export class ContentEvent {
         this.holes[at] = { start, end, channel: channel + index * CHANNELS_OF_A_CANDIDATE };
       }
     }
-    if (finishes) {
+    if (reason !== undefined && isReason(reason)) {
       this.finished.push(index);
+      this.reasons.push(reason);
     }
   }
 

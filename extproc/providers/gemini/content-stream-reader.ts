@@ -6,6 +6,7 @@ import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { EventFacts, RequestFacts, ResponseOptions } from '../adapter.ts';
+import { withReason } from '../finish-reasons.ts';
 import type { LongEvent } from '../long-event.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { unknownEvent } from '../unknown-text.ts';
@@ -93,6 +94,7 @@ export class ContentStreamReader extends TemplatedReader<never, ContentEventFact
     this.serviceTier = scannedGeminiTier(found) ?? this.serviceTier;
     const indices = new Map(found.all('candidates[].index').map(({ element, value }) => [element, value]));
     EVENT.finished.push(...reasons.map(({ element }) => candidateIndex(indices.get(element))));
+    EVENT.reasons.push(...reasons.map(({ value }) => String(value)));
     return this.#take();
   }
 
@@ -100,6 +102,9 @@ export class ContentStreamReader extends TemplatedReader<never, ContentEventFact
     const { finished, blocked, failed } = EVENT;
     for (const index of finished) {
       this.#open.delete(index);
+    }
+    for (const reason of EVENT.reasons) {
+      this.finishReasons = withReason(this.finishReasons, reason);
     }
     if (failed) {
       this.state = 'failed';
@@ -119,6 +124,7 @@ export class ContentStreamReader extends TemplatedReader<never, ContentEventFact
       return undefined;
     }
     this.#hasHead = true;
+    this.responseId = EVENT.responseId || undefined;
     this.responseModel = EVENT.model || undefined;
     return { responseId: EVENT.responseId, modelVersion: EVENT.model };
   }

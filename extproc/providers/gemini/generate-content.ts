@@ -12,9 +12,10 @@ import { GEMINI_USAGE_SHAPE, scannedGeminiTier, scannedGeminiUsage } from './usa
 
 const documentShape = {
   object: {
+    responseId: { value: true },
     modelVersion: { value: true },
     usageMetadata: GEMINI_USAGE_SHAPE,
-    candidates: { items: { object: { content: CONTENT_SHAPE } } },
+    candidates: { items: { object: { content: CONTENT_SHAPE, finishReason: { value: true } } } },
   },
 };
 
@@ -41,6 +42,8 @@ function generate(path: string, stream: boolean): ClientApi {
         unary: () =>
           unaryReader({
             shape: documentShape,
+            id: 'responseId',
+            finishReason: 'candidates[].finishReason',
             model: 'modelVersion',
             serviceTier: scannedGeminiTier,
             usage: (_numbers, document) => scannedGeminiUsage(document),

@@ -22,6 +22,7 @@ export const MESSAGE_SHAPE: Shape = {
 
 const shape: Shape = {
   object: {
+    id: { value: true },
     model: { value: true },
     service_tier: { value: true },
     usage: OPENAI_USAGE_SHAPE,
@@ -30,6 +31,7 @@ const shape: Shape = {
         object: {
           text: TEXT,
           message: MESSAGE_SHAPE,
+          finish_reason: { value: true },
         },
       },
     },
@@ -39,6 +41,8 @@ const shape: Shape = {
 export function choiceDocument(): UnaryReader {
   return unaryReader({
     shape,
+    id: 'id',
+    finishReason: 'choices[].finish_reason',
     model: 'model',
     serviceTier: 'service_tier',
     usage: (numbers) => openAiUsage(below(numbers, 'usage')),

@@ -27,6 +27,8 @@ export interface ChunkHole extends Hole {
 export class ChoiceReader {
   readonly holes: ChunkHole[] = [];
   readonly finished: number[] = [];
+  /** Why choices end, in order; of reasons that are strings. */
+  readonly reasons: string[] = [];
   readonly begun: number[] = [];
   choices = 0;
   cursor!: JsonCursor;
@@ -34,6 +36,7 @@ export class ChoiceReader {
   clear(): void {
     this.holes.length = 0;
     this.finished.length = 0;
+    this.reasons.length = 0;
     this.begun.length = 0;
     this.choices = 0;
   }
@@ -72,7 +75,9 @@ export class ChoiceReader {
           break;
         case 'finish_reason':
           finished ||= !cursor.isNull();
-          cursor.skip();
+          if (cursor.string()) {
+            this.reasons.push(cursor.decoded());
+          }
           break;
         default:
           this.#readOther();

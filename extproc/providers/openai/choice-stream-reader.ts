@@ -6,6 +6,7 @@ import { decodedString, JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { ResponseOptions } from '../adapter.ts';
+import { withReason } from '../finish-reasons.ts';
 import type { LongEvent } from '../long-event.ts';
 import { onlyTextHole } from '../template.ts';
 import { TemplatedReader } from '../templated-reader.ts';
@@ -117,6 +118,9 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
       }
     }
     this.serviceTier = CHUNK.serviceTier || this.serviceTier;
+    for (const reason of CHUNK.reasons) {
+      this.finishReasons = withReason(this.finishReasons, reason);
+    }
     if (CHUNK.failed) {
       this.state = 'failed';
     }
@@ -175,7 +179,8 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
       return undefined;
     }
     this.#headSeen = true;
-    const { model } = head;
+    const { id, model } = head;
+    this.responseId = decodedString(id, 1, id.length - 1) || undefined;
     if (model !== undefined && model[0] === 0x22) {
       this.responseModel = decodedString(model, 1, model.length - 1) || undefined;
     }
@@ -190,9 +195,10 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
       this.usage = largerUsage(this.usage, openAiUsage(below(numbersOf(found), at)));
     }
     const finished: number[] = [];
-    for (const { element, kind } of found.all('choices[].finish_reason')) {
+    for (const { element, kind, value } of found.all('choices[].finish_reason')) {
       if (kind === 'string') {
         finished.push(element ?? 0);
+        this.finishReasons = withReason(this.finishReasons, value);
       }
     }
     return this.#write(0, 0, false, { begun: [], finished, usage: false, ended: false });

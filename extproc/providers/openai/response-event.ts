@@ -28,6 +28,7 @@ export class ResponseEvent {
   part: RawJson | undefined;
   response: RawJson | undefined;
   usage: UsageNumbers | undefined;
+  responseId = '';
   responseModel = '';
   serviceTier = '';
   /** Name of the tool that an item calls, which the model writes too. */
@@ -61,6 +62,7 @@ export class ResponseEvent {
     this.part = undefined;
     this.response = undefined;
     this.usage = undefined;
+    this.responseId = '';
     this.responseModel = '';
     this.serviceTier = '';
     this.nameStart = 0;
@@ -149,6 +151,8 @@ export class ResponseEvent {
     while (cursor.nextMember()) {
       if (cursor.key === 'usage') {
         this.usage = readNumbers(cursor);
+      } else if (cursor.key === 'id') {
+        this.responseId = cursor.string() ? cursor.decoded() : '';
       } else if (cursor.key === 'model') {
         this.responseModel = cursor.string() ? cursor.decoded() : '';
       } else if (cursor.key === 'service_tier') {

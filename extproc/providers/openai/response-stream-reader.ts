@@ -155,6 +155,7 @@ export class ResponseStreamReader extends TemplatedReader<ResponseDeltaForm, Res
       this.usage = largerUsage(this.usage, openAiUsage(EVENT.usage));
     }
     if (BEGINNINGS.has(type)) {
+      this.responseId = EVENT.responseId || this.responseId;
       this.responseModel = EVENT.responseModel || this.responseModel;
       return { type: 'created', response: EVENT.response };
     }

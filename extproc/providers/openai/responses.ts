@@ -17,6 +17,7 @@ const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
 
 const documentShape: Shape = {
   object: {
+    id: { value: true },
     model: { value: true },
     service_tier: { value: true },
     usage: OPENAI_USAGE_SHAPE,
@@ -44,6 +45,7 @@ export const responses: ClientApi = {
       unary: () =>
         unaryReader({
           shape: documentShape,
+          id: 'id',
           model: 'model',
           serviceTier: 'service_tier',
           usage: (numbers) => openAiUsage(below(numbers, 'usage')),

@@ -1,4 +1,5 @@
 /** What a response proves about its cost and contributes to the record. */
+import type { EventReader } from '../../providers/adapter.ts';
 import type { Usage } from '../../usage.ts';
 
 /** What a response proves about its cost, taken once at the end. */
@@ -7,6 +8,8 @@ export interface ResponseEvidence {
   readonly usageFinal: boolean;
   readonly responseModel: string | undefined;
   readonly serviceTier: string | undefined;
+  /** What traces name of the response. */
+  readonly named?: Pick<EventReader, 'responseId' | 'finishReasons'> | undefined;
   /** See `UnaryReader.priceUnits`. */
   readonly priceUnits?: number | undefined;
   /** The response came to the end that its API defines. */

@@ -306,6 +306,7 @@ export class StreamedResponse extends MeteredResponse {
       usageFinal: reader.usageFinal,
       responseModel: reader.responseModel,
       serviceTier: reader.serviceTier,
+      named: reader,
       finished: reader.state === 'finished',
       truncated: this.#truncated,
       unreadable: incoming.undecodable,

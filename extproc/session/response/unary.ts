@@ -84,6 +84,7 @@ export class UnaryResponse<Context extends ExaminedContext = MeteredContext> ext
       usageFinal: reader.usage !== undefined,
       responseModel: reader.responseModel,
       serviceTier: reader.serviceTier,
+      named: reader,
       priceUnits: reader.priceUnits,
       finished: this.ended,
       truncated: false,

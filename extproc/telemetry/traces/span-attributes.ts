@@ -113,6 +113,7 @@ export function putAttempt(put: PutAttribute, request: TracedRequest, index: num
   put(attribute.operation, request.operation);
   put(attribute.provider, isLast && schema !== undefined ? (PROVIDER_NAMES[schema] ?? schema) : undefined);
   put(attribute.requestModel, request.model);
+  putAsked(put, request);
   put('gen_ai.request.stream', stream || undefined);
   put('gen_ai.conversation.id', agent?.sessionId);
   put(attribute.backend, record?.backend ?? request.backend);
@@ -124,11 +125,20 @@ export function putAttempt(put: PutAttribute, request: TracedRequest, index: num
   }
 }
 
+/** What clients ask for most of all; reading more would take more of every request. */
+function putAsked(put: PutAttribute, { asked, schema, conversion }: TracedRequest): void {
+  put('gen_ai.request.max_tokens', asked?.outputTokens);
+  put('gen_ai.request.choice.count', asked === undefined || asked.choices === 1 ? undefined : asked.choices);
+  put('openai.request.service_tier', schema === 'OpenAI' && conversion === undefined ? asked?.serviceTier : undefined);
+}
+
 /** Puts what only the attempt that served has. */
 function putResponse(put: PutAttribute, request: TracedRequest, latest: boolean): void {
   const { usage, schema, firstTokenMs, stream, trace } = request;
   const { startMs } = trace.attempts.at(-1)!;
+  put('gen_ai.response.id', request.responseId);
   put(attribute.responseModel, request.responseModel);
+  put('gen_ai.response.finish_reasons', request.finishReasons && [...request.finishReasons]);
   put(
     'gen_ai.response.time_to_first_chunk',
     stream && firstTokenMs !== undefined ? (firstTokenMs - startMs) / 1000 : undefined,

@@ -174,7 +174,15 @@ describe('the spans of a request', () => {
     const known = new Set<unknown>([...Object.values(conventions), ...NEWER]);
     const usage = { ...outcomeOfStream.usage!, cacheWriteInput: 1, audioInput: 1, imageOutput: 1, reasoningOutput: 1 };
     const agent = { sessionId: 's', agentId: 'a', parentAgentId: undefined };
-    const record = traced({ usage, agent, serviceTier: 'flex', schema: 'OpenAI' });
+    const record = traced({
+      usage,
+      agent,
+      serviceTier: 'flex',
+      schema: 'OpenAI',
+      responseId: 'chatcmpl-1',
+      finishReasons: ['stop', 'length'],
+      asked: { outputTokens: 64, choices: 2, serviceTier: 'auto' },
+    });
     for (const latest of [false, true]) {
       const names = spans(record, { latest }).flatMap(({ attributes }) => Object.keys(attributes));
       assert.deepEqual(
@@ -183,6 +191,11 @@ describe('the spans of a request', () => {
       );
     }
     const released = spans(record)[2]?.attributes ?? {};
+    assert.equal(released['gen_ai.response.id'], 'chatcmpl-1');
+    assert.deepEqual(released['gen_ai.response.finish_reasons'], ['stop', 'length']);
+    assert.equal(released['gen_ai.request.max_tokens'], 64);
+    assert.equal(released['gen_ai.request.choice.count'], 2);
+    assert.equal(released['openai.request.service_tier'], 'auto');
     assert.equal(released['gen_ai.usage.cache_creation.input_tokens'], 1);
     assert.deepEqual(
       Object.keys(released).filter((name) => NEWER.includes(name)),

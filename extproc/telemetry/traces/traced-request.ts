@@ -36,13 +36,22 @@ type CopiedField =
   | 'undeliveredTokens'
   | 'decision'
   | 'agent'
+  | 'finishReasons'
   | 'failover'
   | 'clientLeft'
   | 'unmetered'
   | 'requestBytes'
   | 'responseBytes';
 
-type BoundedText = 'requestId' | 'method' | 'path' | 'model' | 'responseModel' | 'serviceTier' | 'providerRequestId';
+type BoundedText =
+  | 'responseId'
+  | 'requestId'
+  | 'method'
+  | 'path'
+  | 'model'
+  | 'responseModel'
+  | 'serviceTier'
+  | 'providerRequestId';
 
 export interface TracedRequest extends Pick<RequestRecord, CopiedField | BoundedText> {
   readonly trace: {
@@ -60,6 +69,7 @@ export interface TracedRequest extends Pick<RequestRecord, CopiedField | Bounded
   readonly guard: GuardRecord | undefined;
   readonly content: ContentMessages | undefined;
   readonly caller: TracedCaller | undefined;
+  readonly asked: RequestRecord['asked'];
   /** The quotas that the request drew on. */
   readonly quotas: readonly string[];
   readonly overdrafts: readonly { readonly quota: string; readonly amount: number; readonly cause: string }[];
@@ -102,6 +112,9 @@ export function tracedRequest(
     model: bounded(record.model),
     responseModel: bounded(record.responseModel),
     serviceTier: bounded(record.serviceTier),
+    responseId: bounded(record.responseId),
+    finishReasons: record.finishReasons,
+    asked: record.asked && { ...record.asked, serviceTier: bounded(record.asked.serviceTier) },
     providerRequestId: bounded(record.providerRequestId),
     route: record.route,
     rule: record.rule,
