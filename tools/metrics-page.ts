@@ -39,6 +39,10 @@ const labelRows = [
     '`tallygate_failure`',
     '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
   ),
+  row(
+    '`tallygate_failover_cause`',
+    '`ConnectFailure`, `5xx`, `RateLimited`, `FirstTokenTimeout`: see [failover](../guides/routes.md#failover); absent for the attempt that served, or that nothing followed',
+  ),
   row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
   row(
     '`tallygate_reason`',
@@ -106,6 +110,11 @@ const exampleGuard = {
   calls: undefined,
 } as const;
 
+const exampleAttempts = [
+  { backend: 'default/openai', status: 503, cause: '5xx', durationMs: 5 },
+  { backend: 'default/claude', status: 200, cause: undefined, durationMs: 5 },
+] as const;
+
 async function exampleText(): Promise<string> {
   const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
   const usage = {
@@ -129,6 +138,7 @@ async function exampleText(): Promise<string> {
     },
     { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, guard: exampleGuard },
+    { ...outcomeOfStream, attempts: exampleAttempts },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];

@@ -25,6 +25,7 @@ export const attribute = {
   threshold: 'tallygate.quota.threshold',
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',
+  failoverCause: 'tallygate.failover.cause',
   accessMethod: 'tallygate.access.method',
   tenant: 'tallygate.tenant',
   guardrail: 'tallygate.guardrail',
@@ -105,6 +106,11 @@ export const metric = {
     'tallygate.backend.failures',
     '{request}',
     'Requests that a backend did not answer completely, by failure',
+  ),
+  backendAttempts: describe(
+    'tallygate.backend.attempts',
+    '{attempt}',
+    'Attempts of requests that failover sent to several backends, by why the next one was made',
   ),
   backendResting: describe(
     'tallygate.backend.resting',

@@ -171,6 +171,18 @@ test('a failed backend is counted, and recorded with Envoy’s details', () => {
   assert.equal(histogram('gen_ai.server.request.duration')[0]?.attributes['error.type'], 'backend_broke_off');
 });
 
+test('attempts of a failover count by backend and cause', () => {
+  const attempts = [
+    { backend: 'default/one', status: 503, cause: '5xx', durationMs: 5 },
+    { backend: 'default/two', status: 200, cause: undefined, durationMs: 5 },
+  ] as const;
+  const { sums } = recorderOf([{ ...outcomeOfStream, attempts }, { ...outcomeOfStream, attempts }, outcomeOfStream]);
+  assert.deepEqual(sums('tallygate.backend.attempts'), [
+    { attributes: { 'tallygate.backend': 'default/one', 'tallygate.failover.cause': '5xx' }, value: 2 },
+    { attributes: { 'tallygate.backend': 'default/two' }, value: 2 },
+  ]);
+});
+
 test('a unary response has no first token', () => {
   const whole = { ...outcomeOfStream, stream: false };
   assert.equal(recorderOf([whole]).histogram('gen_ai.server.time_to_first_token').length, 0);

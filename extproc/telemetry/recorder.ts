@@ -3,12 +3,12 @@
  * microseconds for each request, and bounds everything that clients choose.
  */
 import { type MetricTable, newMetricTable } from '../../runtime/metric-table.ts';
-import { backendFailure } from '../interruption.ts';
 import type { BudgetAlert, Overdraft } from '../quota/store.ts';
 import { measuredAmount } from '../quota/units.ts';
 import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { newAccessMetrics } from './access-metrics.ts';
+import { newBackendMetrics } from './backend-metrics.ts';
 import { boundedCells } from './bounded-cells.ts';
 import { newGuardMetrics } from './guard-metrics.ts';
 import { attribute, boundaries, metric } from './names.ts';
@@ -44,12 +44,12 @@ export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false, 
   const seriesOf = newSeries(table, latest);
   const recordAccess = newAccessMetrics(table, hashesKeys);
   const recordGuard = newGuardMetrics(table);
+  const recordBackend = newBackendMetrics(table);
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
   const overdraftCost = boundedCells(table.sum(metric.overdraftCost));
   const alerts = boundedCells(table.sum(metric.alerts));
-  const backendFailures = boundedCells(table.sum(metric.backendFailures));
   const wait = table.histogram(metric.queueDuration, boundaries.durationSeconds).cell({});
   if (lines) {
     table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
@@ -76,14 +76,6 @@ export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false, 
     }
   };
 
-  const recordFailure = ({ broken, backend }: RequestRecord) => {
-    if (broken === undefined || backend === undefined) {
-      return;
-    }
-    const failure = backendFailure(broken);
-    backendFailures(`${backend}\n${failure}`, () => ({ [attribute.backend]: backend, [attribute.failure]: failure }));
-  };
-
   const recordOverdraft = ({ bucket, amount, cause }: Overdraft) => {
     const { id, limit } = bucket.quota;
     const add = limit.type === 'Cost' ? overdraftCost : overdraft;
@@ -98,7 +90,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false, latest = false, 
       recordAccess(outcome);
       recordGuard(outcome);
       recordDecision(outcome);
-      recordFailure(outcome);
+      recordBackend(outcome);
       for (const one of overdrafts) {
         recordOverdraft(one);
       }

@@ -75,11 +75,28 @@ export const models: DashboardDescription = {
           ],
         },
         {
+          type: 'lines',
+          title: 'Attempts that failed over',
+          description: 'Attempts after which the same request went to another backend, by cause.',
+          unit: 'ops',
+          width: 12,
+          queries: [
+            {
+              expr: rate(
+                'tallygate_backend_attempts_total',
+                'tallygate_backend=~"$backend", tallygate_failover_cause!=""',
+                'tallygate_backend, tallygate_failover_cause',
+              ),
+              legend: '{{tallygate_backend}} {{tallygate_failover_cause}}',
+            },
+          ],
+        },
+        {
           type: 'states',
           title: 'Resting backends',
           description: 'When backends were left out after failures. Alert: TallygateBackendResting.',
           unit: 'none',
-          width: 24,
+          width: 12,
           bad: { red: 1 },
           texts: { 0: { text: 'in use', color: 'green' }, 1: { text: 'resting', color: 'red' } },
           queries: [
