@@ -13,7 +13,7 @@ const columns: readonly Column<BudgetRow>[] = [
   { head: 'spent', isNumber: true, cell: ({ spent, currency }) => shownAmount(spent, currency) },
   { head: 'held', isNumber: true, cell: ({ held, currency }) => shownAmount(held, currency) },
   { head: 'limit', isNumber: true, cell: ({ limit, currency }) => shownAmount(limit, currency) },
-  { head: 'forecast', isShort: true, cell: forecast },
+  { head: 'forecast', cell: forecast },
   { head: 'resets', isShort: true, cell: ({ resetAt }) => (resetAt === undefined ? 'never' : shownMinute(resetAt)) },
 ];
 

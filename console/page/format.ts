@@ -12,9 +12,9 @@ export function shownNumber(amount: number): string {
 }
 
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const smallMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 4, maximumFractionDigits: 6 });
+const smallMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 6 });
 
-/** Shows two decimals, and at least four of amounts below one. */
+/** Shows two decimals, and up to six of amounts below one. */
 export function shownMoney(amount: number, currency: string): string {
   const format = amount !== 0 && Math.abs(amount) < 1 ? smallMoney : money;
   return `${format.format(amount)} ${currency}`;
