@@ -150,6 +150,8 @@ export interface ResponseOptions {
   readonly inputTokens?: () => number;
   /** The id of the request, for responses to which the provider gives no id. */
   readonly requestId?: string | undefined;
+  /** Whether a document is read for what only traces show. */
+  readonly isTraced?: boolean;
 }
 
 /**

@@ -65,8 +65,12 @@ describe('unary responses', () => {
       whole.push(bytes, wholeText);
       assert.deepEqual(total(whole.usage), expected);
       assert.equal(whole.responseModel, model);
-      const { responseId: id, finishReasons: reasons = [] } = whole;
+      const traced = newAdapter(endpoint, { isTraced: true }).unary;
+      traced.push(bytes, NO_TEXT);
+      const { responseId: id, finishReasons: reasons = [] } = traced;
       assert.deepEqual({ id, reasons }, namesOf(exchange));
+      assert.deepEqual(traced.usage, whole.usage);
+      assert.deepEqual([whole.responseId, whole.finishReasons], [undefined, undefined]);
       const cut = reader(endpoint);
       const cutText = new AllText();
       for (let at = 0; at < bytes.length; at++) {

@@ -4,7 +4,7 @@ import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
-import type { UnaryReader } from './adapter.ts';
+import type { ResponseOptions, UnaryReader } from './adapter.ts';
 import { withReason } from './finish-reasons.ts';
 import { numbersOf, type UsageNumbers } from './usage.ts';
 
@@ -15,9 +15,11 @@ export interface UnaryForm {
   readonly model?: string;
   /** Path of the service tier, or what reads it. */
   readonly serviceTier?: string | ((document: MatchesByPath) => string | undefined);
-  /** Path of the response's id. */
+  /** The shape with what only traces show: reading more members takes time of each response. */
+  readonly tracedShape?: Shape;
+  /** Path of the response's id in that shape. */
   readonly id?: string;
-  /** Path of the reasons why choices end. */
+  /** Path of the reasons why choices end, there. */
   readonly finishReason?: string;
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
@@ -25,8 +27,9 @@ export interface UnaryForm {
   readonly priceUnits?: (numbers: UsageNumbers, document: MatchesByPath) => number | undefined;
 }
 
-export function unaryReader(form: UnaryForm): UnaryReader {
-  return new ScannedUnaryReader(form);
+export function unaryReader(form: UnaryForm, { isTraced }: Pick<ResponseOptions, 'isTraced'> = {}): UnaryReader {
+  const { shape, tracedShape = shape } = form;
+  return new ScannedUnaryReader(form, isTraced === true ? tracedShape : shape);
 }
 
 class ScannedUnaryReader implements UnaryReader {
@@ -37,9 +40,9 @@ class ScannedUnaryReader implements UnaryReader {
   #usage: Usage | undefined;
   #usageIsRead = false;
 
-  constructor(form: UnaryForm) {
+  constructor(form: UnaryForm, shape: Shape) {
     this.#form = form;
-    this.#scanner = newScanner(form.shape, { purpose: 'answer' });
+    this.#scanner = newScanner(shape, { purpose: 'answer' });
     this.#numbers = numbersOf(this.#scanner);
   }
 

@@ -87,7 +87,13 @@ function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: Res
   }
   const hideUsage = hidesUsage(request, prepared);
   const context: MeteredContext = {
-    adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs, requestId: request.id }),
+    adapter: adapterOf(request, prepared, {
+      hideUsage,
+      model: facts.model,
+      createdMs: nowMs,
+      requestId: request.id,
+      isTraced: request.trace !== undefined,
+    }),
     newMeter: () => parts.newMeter(tokenizer, backendModel),
     newSample: () => newTextSample(tokenizer, backendModel),
     lease,

@@ -31,12 +31,14 @@ const TEXT: Shape = { text: true };
 
 const documentShape: Shape = {
   object: {
-    id: { value: true },
-    stop_reason: { value: true },
     model: { value: true },
     usage: { object: { ...ANTHROPIC_USAGE_SHAPE.object, service_tier: { value: true } } },
     content: { items: { object: { text: TEXT, thinking: TEXT, name: TEXT, input: { deepText: true } } } },
   },
+};
+
+const tracedShape: Shape = {
+  object: { ...documentShape.object, id: { value: true }, stop_reason: { value: true } },
 };
 
 function withIterations(numbers: UsageNumbers, document: MatchesByPath): UsageNumbers {
@@ -69,14 +71,18 @@ export const messages: ClientApi = {
   response: (_request, options) =>
     responseAdapter({
       unary: () =>
-        unaryReader({
-          shape: documentShape,
-          id: 'id',
-          finishReason: 'stop_reason',
-          model: 'model',
-          serviceTier: 'usage.service_tier',
-          usage: (numbers, document) => anthropicUsage(withIterations(below(numbers, 'usage'), document)),
-        }),
+        unaryReader(
+          {
+            shape: documentShape,
+            tracedShape,
+            id: 'id',
+            finishReason: 'stop_reason',
+            model: 'model',
+            serviceTier: 'usage.service_tier',
+            usage: (numbers, document) => anthropicUsage(withIterations(below(numbers, 'usage'), document)),
+          },
+          options,
+        ),
       reader: () => new MessageStreamReader(options),
       writer: () => new MessageStreamWriter(options),
     }),

@@ -12,9 +12,16 @@ import { GEMINI_USAGE_SHAPE, scannedGeminiTier, scannedGeminiUsage } from './usa
 
 const documentShape = {
   object: {
-    responseId: { value: true },
     modelVersion: { value: true },
     usageMetadata: GEMINI_USAGE_SHAPE,
+    candidates: { items: { object: { content: CONTENT_SHAPE } } },
+  },
+};
+
+const tracedShape = {
+  object: {
+    ...documentShape.object,
+    responseId: { value: true },
     candidates: { items: { object: { content: CONTENT_SHAPE, finishReason: { value: true } } } },
   },
 };
@@ -40,14 +47,18 @@ function generate(path: string, stream: boolean): ClientApi {
     response: (request, options) =>
       responseAdapter({
         unary: () =>
-          unaryReader({
-            shape: documentShape,
-            id: 'responseId',
-            finishReason: 'candidates[].finishReason',
-            model: 'modelVersion',
-            serviceTier: scannedGeminiTier,
-            usage: (_numbers, document) => scannedGeminiUsage(document),
-          }),
+          unaryReader(
+            {
+              shape: documentShape,
+              tracedShape,
+              id: 'responseId',
+              finishReason: 'candidates[].finishReason',
+              model: 'modelVersion',
+              serviceTier: scannedGeminiTier,
+              usage: (_numbers, document) => scannedGeminiUsage(document),
+            },
+            options,
+          ),
         reader: () => new ContentStreamReader(request, options),
         writer: () => new ContentStreamWriter(request, options),
       }),

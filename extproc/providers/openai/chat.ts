@@ -23,7 +23,7 @@ export const chat: ClientApi = {
   hidesOutput: (model, { reasoningOff }) => hidesReasoning(model, reasoningOff),
   response: (request, options) =>
     responseAdapter({
-      unary: choiceDocument,
+      unary: () => choiceDocument(options),
       reader: () => new ChoiceStreamReader(options),
       writer: () => new ChoiceStreamWriter('chat', request, options),
     }),

@@ -99,7 +99,7 @@ export const completions: ClientApi = {
   hidesOutput: (model) => hidesReasoning(model),
   response: (request, options) =>
     responseAdapter({
-      unary: choiceDocument,
+      unary: () => choiceDocument(options),
       reader: () => new ChoiceStreamReader(options),
       writer: () => new ChoiceStreamWriter('completion', request, options),
     }),

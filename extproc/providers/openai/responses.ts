@@ -17,7 +17,6 @@ const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
 
 const documentShape: Shape = {
   object: {
-    id: { value: true },
     model: { value: true },
     service_tier: { value: true },
     usage: OPENAI_USAGE_SHAPE,
@@ -26,6 +25,8 @@ const documentShape: Shape = {
     },
   },
 };
+
+const tracedShape: Shape = { object: { ...documentShape.object, id: { value: true } } };
 
 export const responses: ClientApi = {
   method: 'POST',
@@ -43,13 +44,17 @@ export const responses: ClientApi = {
   response: (_request, options) =>
     responseAdapter({
       unary: () =>
-        unaryReader({
-          shape: documentShape,
-          id: 'id',
-          model: 'model',
-          serviceTier: 'service_tier',
-          usage: (numbers) => openAiUsage(below(numbers, 'usage')),
-        }),
+        unaryReader(
+          {
+            shape: documentShape,
+            tracedShape,
+            id: 'id',
+            model: 'model',
+            serviceTier: 'service_tier',
+            usage: (numbers) => openAiUsage(below(numbers, 'usage')),
+          },
+          options,
+        ),
       reader: () => new ResponseStreamReader(options),
       writer: () => new ResponseStreamWriter(options),
     }),
