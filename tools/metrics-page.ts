@@ -18,7 +18,10 @@ const labelRows = [
       '`transcription`, `moderation`, `count_tokens`, `list_models`, `read_quota`, `read_sign_in`',
     ].join(' '),
   ),
-  row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
+  row(
+    '`gen_ai_provider_name`',
+    '`openai`, `anthropic`, `huggingface`: by the schema of the backend; `tallygate` where the gateway answered before it chose a backend',
+  ),
   row(
     '`gen_ai_request_model`',
     'The model in the request; `other` if neither a rule nor the backend names it, so that clients cannot create series',

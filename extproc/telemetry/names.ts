@@ -48,6 +48,9 @@ export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   Cohere: 'cohere',
 };
 
+/** The provider of requests that the gateway answers itself, of which most are refused. */
+export const GATEWAY = 'tallygate';
+
 /** In place of names that clients or providers choose freely. */
 export const OTHER = 'other';
 

@@ -88,6 +88,12 @@ test('metrics follow the names, types and boundaries of the GenAI conventions', 
   assert.ok(Math.abs(histogram('tallygate.tokens.drift')[0]!.sum - -100 / 51) < 1e-6);
 });
 
+test('the provider of a request that the gateway answers itself is the gateway', () => {
+  const { histogram } = recorderOf([{ ...outcomeOfStream, schema: undefined, backend: undefined }]);
+  const [duration] = histogram('gen_ai.server.request.duration');
+  assert.equal(duration?.attributes['gen_ai.provider.name'], 'tallygate');
+});
+
 test('the latest traced request of a bucket is its exemplar', () => {
   const recorder = newRecorder({ nowMs: 0, isTraced: ({ requestId }) => requestId !== 'untraced' });
   const ids: string[] = [];

@@ -6,7 +6,7 @@ import type { Operation, RequestCost, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { errorType } from './error-type.ts';
 import { newUsageCounters, type UsageCounter } from './inference-usage.ts';
-import { attribute, boundaries, latestMetric, metric, OTHER, PROVIDER_NAMES } from './names.ts';
+import { attribute, boundaries, GATEWAY, latestMetric, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
 /**
  * A series has about a hundred lines in a scrape. Past this number, requests count in one series
@@ -85,7 +85,7 @@ export function newSeries(table: MetricTable, latest: boolean): SeriesOf {
       instruments,
       present({
         [attribute.operation]: operation,
-        [attribute.provider]: schema && (PROVIDER_NAMES[schema] ?? schema),
+        [attribute.provider]: schema === undefined ? GATEWAY : (PROVIDER_NAMES[schema] ?? schema),
         [attribute.requestModel]: requestModel,
         [attribute.responseModel]: responseModel,
         [attribute.route]: route,

@@ -22,6 +22,7 @@ type Attributes = Readonly<Record<string, unknown>>;
 /** Values of enums that the conventions lack. They permit others where none of theirs applies. */
 const OWN_VALUES: Readonly<Record<string, readonly string[]>> = {
   'gen_ai.operation.name': ['list_models'],
+  'gen_ai.provider.name': ['tallygate'],
 };
 
 const OWN_PREFIX = 'tallygate.';
@@ -67,7 +68,7 @@ export function metricFaults(conventions: Conventions, name: string, metric: Col
   }
   const { type, unit, required, optional } = convention;
   const faults = metric.points.flatMap((point) => [
-    ...required.filter((each) => lacks(point, each)).map((each) => `${name} lacks ${each}`),
+    ...required.filter((each) => point[each] === undefined).map((each) => `${name} lacks ${each}`),
     ...Object.keys(point)
       .filter((each) => !each.startsWith(OWN_PREFIX) && !required.includes(each) && !optional.includes(each))
       .map((each) => `${name} must not have ${each}`),
@@ -80,10 +81,4 @@ export function metricFaults(conventions: Conventions, name: string, metric: Col
     ...(metric.unit === unit ? [] : [`${name} has the unit ${metric.unit}`]),
     ...new Set(faults),
   ];
-}
-
-/** A request that is refused before its backend is known has no provider. */
-function lacks(point: Attributes, name: string): boolean {
-  const isKnown = name !== 'gen_ai.provider.name' || point['tallygate.backend'] !== undefined;
-  return isKnown && point[name] === undefined;
 }

@@ -72,13 +72,21 @@ test('spans reach a collector by HTTP, and those that it rejects are dropped', a
   collector.close();
 });
 
-test('spans reach a collector as JSON', async () => {
-  const collector = await httpCollector([]);
+test('spans reach a collector as JSON, and those that it rejects are dropped', async () => {
+  const responses = ['{}', '{"partialSuccess":{"rejectedSpans":"1"}}', '{"partialSuccess":{"rejectedSpans":"x"}}'];
+  const collector = await httpCollector(responses.map((text) => Buffer.from(text)));
   const sender = await senderTo(collector.url, 'http/json');
   sender.add(span);
   assert.deepEqual(await sender.send(), { dropped: 0, failure: undefined });
   const sent = JSON.parse(collector.bodies[0]!.toString());
   assert.equal(sent.resourceSpans[0].scopeSpans[0].spans[0].traceId, traceId);
+  const dropped: number[] = [];
+  for (let i = 1; i < 4; i++) {
+    sender.add(span);
+    sender.add(span);
+    dropped.push((await sender.send()).dropped);
+  }
+  assert.deepEqual(dropped, [1, 0, 0]);
   collector.close();
 });
 

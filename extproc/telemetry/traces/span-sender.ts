@@ -5,6 +5,7 @@ import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from '@opentel
 import {
   type IExporterMetricsHelper,
   type ISerializer,
+  JsonTraceSerializer,
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
 import type { Resource } from '@opentelemetry/resources';
@@ -51,52 +52,87 @@ interface EncodedSpans {
   readonly count: number;
 }
 
+type TraceResponse = ReturnType<typeof JsonTraceSerializer.deserializeResponse>;
+
+/** Notes how many spans the collector rejects of a message that it accepts. */
+class NotingSerializer<Message> implements ISerializer<Message, TraceResponse> {
+  rejected = 0;
+  readonly serializeRequest: (message: Message) => Uint8Array | undefined;
+  readonly #read: (response: Uint8Array) => TraceResponse;
+
+  constructor(
+    serializeRequest: (message: Message) => Uint8Array | undefined,
+    read: (response: Uint8Array) => TraceResponse,
+  ) {
+    this.serializeRequest = serializeRequest;
+    this.#read = read;
+  }
+
+  deserializeResponse(data: Uint8Array): TraceResponse {
+    const response = this.#read(data);
+    this.rejected = Number(response.partialSuccess?.rejectedSpans ?? 0);
+    return response;
+  }
+}
+
+type Exporter<Message> = Pick<OTLPExporterBase<Message>, 'export'>;
+
+function exported<Message>(
+  exporter: Exporter<Message>,
+  serializer: NotingSerializer<Message>,
+  message: Message,
+  count: number,
+): Promise<SentSpans> {
+  return new Promise((resolve) => {
+    exporter.export(message, (result) => {
+      // The response is read in the same turn.
+      resolve(sentSpans(result, count, serializer.rejected));
+      serializer.rejected = 0;
+    });
+  });
+}
+
 async function protobufSender(
   protocol: 'http/protobuf' | 'grpc',
   resource: Resource,
   scope: InstrumentationScope,
 ): Promise<SpanSender> {
   const message = new SpanMessage(resource, scope);
-  let rejected = 0;
-  const serializer: ISerializer<EncodedSpans, unknown> = {
-    serializeRequest: ({ bytes }) => bytes,
-    deserializeResponse: (data) => {
-      const response = ProtobufTraceSerializer.deserializeResponse(data);
-      rejected = Number(response.partialSuccess?.rejectedSpans ?? 0);
-      return response;
-    },
-  };
-  const exporter = await bytesExporter(protocol, serializer);
+  const { deserializeResponse } = ProtobufTraceSerializer;
+  const serializer = new NotingSerializer(({ bytes }: EncodedSpans) => bytes, deserializeResponse);
+  const countItems = ({ count }: EncodedSpans) => count;
+  const exporter =
+    protocol === 'grpc'
+      ? await grpcExporter(serializer, { name: 'span', countItems })
+      : httpExporter('application/x-protobuf', serializer, { name: 'span', countItems });
   let count = 0;
   return {
     add(span) {
       message.add(span);
       count++;
     },
-    send: () =>
-      new Promise((resolve) => {
-        const sent = { bytes: message.take(), count };
-        count = 0;
-        exporter.export(sent, (result) => {
-          // The response is read in the same turn.
-          resolve(sentSpans(result, sent.count, rejected));
-          rejected = 0;
-        });
-      }),
+    send() {
+      const sent = { bytes: message.take(), count };
+      count = 0;
+      return exported(exporter, serializer, sent, sent.count);
+    },
   };
 }
 
-async function bytesExporter(
-  protocol: 'http/protobuf' | 'grpc',
-  serializer: ISerializer<EncodedSpans, unknown>,
-): Promise<Pick<OTLPExporterBase<EncodedSpans>, 'export'>> {
-  const helper: IExporterMetricsHelper<EncodedSpans> = { name: 'span', countItems: ({ count }: EncodedSpans) => count };
-  if (protocol === 'http/protobuf') {
-    const headers = { 'Content-Type': 'application/x-protobuf' };
-    const options = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', headers);
-    const component = 'otlp_http_span_exporter';
-    return new OTLPExporterBase(createOtlpHttpExportDelegate(options, serializer, component, helper, undefined));
-  }
+function httpExporter<Message>(
+  contentType: string,
+  serializer: ISerializer<Message, unknown>,
+  helper: IExporterMetricsHelper<Message>,
+): Exporter<Message> {
+  const options = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', { 'Content-Type': contentType });
+  const component = 'otlp_http_span_exporter';
+  return new OTLPExporterBase(createOtlpHttpExportDelegate(options, serializer, component, helper, undefined));
+}
+
+async function grpcExporter<Message>(
+  serializer: ISerializer<Message, unknown>,
+  helper: IExporterMetricsHelper<Message>,
+): Promise<Exporter<Message>> {
   const { convertLegacyOtlpGrpcOptions, createOtlpGrpcExportDelegate } = await import(
     '@opentelemetry/otlp-grpc-exporter-base'
   );
@@ -114,20 +150,19 @@ async function bytesExporter(
 }
 
 async function jsonSender(resource: Resource, scope: InstrumentationScope): Promise<SpanSender> {
-  const [{ OTLPTraceExporter }, { readableSpan }] = await Promise.all([
-    import('@opentelemetry/exporter-trace-otlp-http'),
-    import('./readable-span.ts'),
-  ]);
-  const exporter = new OTLPTraceExporter();
+  const { readableSpan } = await import('./readable-span.ts');
+  const { serializeRequest, deserializeResponse } = JsonTraceSerializer;
+  const serializer = new NotingSerializer(serializeRequest, deserializeResponse);
+  const countItems = (spans: ReadableSpan[]) => spans.length;
+  const exporter = httpExporter('application/json', serializer, { name: 'span', countItems });
   let spans: ReadableSpan[] = [];
   return {
     add: (span) => spans.push(readableSpan(span, resource, scope)),
-    send: () =>
-      new Promise((resolve) => {
-        const sent = spans;
-        spans = [];
-        exporter.export(sent, (result) => resolve(sentSpans(result, sent.length, 0)));
-      }),
+    send() {
+      const sent = spans;
+      spans = [];
+      return exported(exporter, serializer, sent, sent.length);
+    },
   };
 }
 
@@ -135,7 +170,8 @@ function sentSpans({ code, error }: ExportResult, count: number, rejected: numbe
   if (code !== ExportResultCode.SUCCESS) {
     return { dropped: count, failure: (error?.message ?? 'unknown').slice(0, MAX_FAILURE_CHARACTERS) };
   }
-  return rejected === 0
-    ? { dropped: 0, failure: undefined }
-    : { dropped: Math.min(rejected, count), failure: 'the collector rejected some of the spans' };
+  // The collector chooses the number, and may send none.
+  return rejected > 0
+    ? { dropped: Math.min(rejected, count), failure: 'the collector rejected some of the spans' }
+    : { dropped: 0, failure: undefined };
 }
