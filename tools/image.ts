@@ -32,8 +32,14 @@ const USER_ID = 65532;
 const NODE_OPTIONS = ['--max-semi-space-size=8'];
 const READY_MS = 30_000;
 
+interface LockedPackage {
+  readonly dev?: boolean;
+  readonly devOptional?: boolean;
+  readonly optional?: boolean;
+}
+
 interface Lockfile {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>;
+  readonly packages: Readonly<Record<string, LockedPackage>>;
 }
 
 export function productionPackages(lockfile: Lockfile): readonly string[] {
@@ -64,9 +70,12 @@ function copyPackages(app: string): void {
   const lockfile = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8')) as Lockfile;
   for (const path of productionPackages(lockfile)) {
     const source = join(checkout, path);
-    // Packages for other platforms are in the lockfile only.
     if (!existsSync(source)) {
-      continue;
+      // Packages for other platforms are in the lockfile only.
+      if (lockfile.packages[path]?.optional) {
+        continue;
+      }
+      throw new Error(`${path} is missing in the checkout; fix: run make setup`);
     }
     const own = (inner: string) => {
       const within = inner.slice(source.length);
