@@ -1,6 +1,7 @@
 /**
  * Guardrails on a cluster: a built-in mask, a block and a signed webhook, on whole answers and
- * streams; the status of the policy; and a Secret that is changed and removed.
+ * streams; the status of the policy; a Secret that is changed and removed; and the content that an
+ * AIContentPolicy keeps, in a bucket.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -56,20 +57,61 @@ const policy: Document = {
   },
 };
 
+const content: Document = {
+  apiVersion: 'tallygate.dev/v1alpha1',
+  kind: 'AIContentPolicy',
+  metadata: { name: 'kept', namespace: NAMESPACE },
+  spec: {
+    targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }],
+    destinations: ['S3'],
+  },
+};
+
+/** In the namespace of the proxies, whose sidecars write the objects. */
+const BUCKET_KEY = { name: 'tge-bucket', namespace: 'envoy-gateway-system' };
+const KEY_ID = 'AKIDOFBUCKET';
+const bucketKey: Document = {
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: BUCKET_KEY,
+  stringData: { id: KEY_ID, secret: 'key-of-the-bucket-0123456789' },
+};
+
+/** Values of the chart by which sidecars write to the bucket. */
+function bucketValues(): readonly string[] {
+  const url = `s3+http://bucket.${NAMESPACE}.svc:8080/kept/prompts?region=eu-central-1`;
+  const fromSecret = [
+    ['TALLYGATE_CONTENT_S3_KEY_ID', 'id'],
+    ['TALLYGATE_CONTENT_S3_SECRET_KEY', 'secret'],
+  ].flatMap(([name, key], at) => [
+    `sidecar.env[${at + 1}].name=${name}`,
+    `sidecar.env[${at + 1}].valueFrom.secretKeyRef.name=${BUCKET_KEY.name}`,
+    `sidecar.env[${at + 1}].valueFrom.secretKeyRef.key=${key}`,
+  ]);
+  return ['sidecar.env[0].name=TALLYGATE_CONTENT_EXPORT', `sidecar.env[0].value=${url}`, ...fromSecret];
+}
+
 let world: ClusterWorld;
 let webhook: Reached;
+let bucket: Reached;
 
 before(async () => {
   // Without TLS, which the operator has to allow.
-  await install({ values: [`controller.allowedDestinations={${HOST}}`] });
-  world = await startClusterWorld(NAMESPACE, [secret(SECRETS[0]), policy]);
-  webhook = await startProgram(NAMESPACE, 'guard', 'e2e/cluster/support/webhook-main.ts');
+  await apply([bucketKey]);
+  await install({ values: [`controller.allowedDestinations={${HOST}}`, ...bucketValues()] });
+  world = await startClusterWorld(NAMESPACE, [secret(SECRETS[0]), policy, content]);
+  [webhook, bucket] = await Promise.all([
+    startProgram(NAMESPACE, 'guard', 'e2e/cluster/support/webhook-main.ts'),
+    startProgram(NAMESPACE, 'bucket', 'e2e/cluster/support/bucket-main.ts'),
+  ]);
   await world.provider.setDefaults({ echo: true });
 });
 after(async () => {
   webhook?.close();
+  bucket?.close();
   await world?.stop();
   await install();
+  await kubectl('-n', BUCKET_KEY.namespace, 'delete', 'secret', BUCKET_KEY.name, '--ignore-not-found');
 });
 
 async function ask(text: string, stream = false): Promise<{ readonly status: number; readonly body: string }> {
@@ -127,6 +169,23 @@ for (const stream of [false, true]) {
     assert.deepEqual(await world.provider.seen(), []);
   });
 }
+
+it('the content of an exchange is stored in the bucket, masked, with the access key of a Secret', async () => {
+  await ask('Write to jane.doe@example.com: kept-words.');
+  const stored = await waitFor(
+    'object with the content',
+    async () => {
+      const response = await fetch(bucket.url, { signal: AbortSignal.timeout(10_000) });
+      const objects = (await response.json()) as Readonly<Record<'path' | 'authorization' | 'body', string>>[];
+      return objects.find(({ body }) => body.includes('kept-words'));
+    },
+    EFFECT_MS,
+  );
+  assert.match(stored.path, /^\/kept\/prompts\/\d{4}\/\d\d\/\d\d\/\d\d\/\S+\.jsonl/);
+  assert.ok(stored.authorization.includes(`Credential=${KEY_ID}/`), stored.authorization);
+  assert.match(stored.body, /Write to <Email-1>: kept-words\./);
+  assert.equal(stored.body.includes('jane'), false);
+});
 
 it('requests to the webhook are signed, and a changed Secret takes effect', async () => {
   const verifies = (
