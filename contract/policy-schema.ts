@@ -17,12 +17,14 @@ import {
   type Failover,
   type HeaderMatch,
   type KeyPart,
+  type LabelSource,
   type Limit,
   type ModelFacts,
   openAiDialects,
   type Passthrough,
   POLICY_FORMAT_VERSION,
   type Quota,
+  type RequestLabel,
   type Rule,
   type Target,
   type Tokenizer,
@@ -144,6 +146,18 @@ const modelFacts = z.strictObject({
   priceChanges: z.array(priceChange).min(1).exactOptional(),
 } satisfies Fields<ModelFacts>);
 
+const labelSource: z.ZodType<LabelSource> = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('Value'), value: text }),
+  z.strictObject({ type: z.literal('Route') }),
+  z.strictObject({ type: z.literal('Tenant') }),
+  z.strictObject({ type: z.literal('User') }),
+  z.strictObject({ type: z.literal('Group') }),
+  z.strictObject({ type: z.literal('APIKey') }),
+  z.strictObject({ type: z.literal('Claim'), claim: text }),
+]);
+
+const requestLabel = z.strictObject({ name: text, source: labelSource } satisfies Fields<RequestLabel>);
+
 const backend = z.strictObject({
   name: text,
   schema: z.enum([
@@ -160,6 +174,7 @@ const backend = z.strictObject({
   azureApiVersion: text.exactOptional(),
   tokenizer,
   models: z.array(modelFacts),
+  requestLabels: z.array(requestLabel).min(1).exactOptional(),
 } satisfies Fields<BackendPolicy>);
 
 const window: z.ZodType<Window> = z.discriminatedUnion('type', [

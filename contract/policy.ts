@@ -190,7 +190,19 @@ export interface BackendPolicy {
   readonly tokenizer: Tokenizer;
   /** Facts about models; the first entry whose name (exact or glob) matches applies. */
   readonly models: readonly ModelFacts[];
+  /** Of GCPVertexAI and AWSBedrock: what the provider is told of each request; absent: nothing. */
+  readonly requestLabels?: readonly RequestLabel[];
 }
+
+export interface RequestLabel {
+  readonly name: string;
+  readonly source: LabelSource;
+}
+
+/** Clients choose none of these. */
+export type LabelSource =
+  | { readonly type: 'Value'; readonly value: string }
+  | Exclude<KeyPart, { readonly type: 'Header' | 'Model' }>;
 
 /**
  * `Auto`: decided by the model's name. `factorPercent` scales the count, for models without a

@@ -1,6 +1,7 @@
 /** AIBackend: one provider endpoint and facts about its models. */
 import { z } from 'zod';
 import { credential, grantNeeded } from './backend-credential.ts';
+import { requestLabels } from './request-label.ts';
 import {
   currency,
   dnsLabel,
@@ -337,6 +338,7 @@ const backendFields = z
       })
       .optional(),
     tokenizer: tokenizer.optional(),
+    requestLabels: requestLabels.optional(),
   })
   .meta({ description: 'One provider endpoint and facts about its models.' });
 
@@ -352,6 +354,13 @@ export const backendSpec = withRules(backendFields, [
     message: 'azure has no effect unless schema is AzureOpenAI: remove it, or correct schema',
     field: 'azure',
     holds: ({ schema, azure: settings }) => schema === 'AzureOpenAI' || settings === undefined,
+  },
+  {
+    cel: "self.schema in ['GCPVertexAI', 'AWSBedrock'] || !has(self.requestLabels)",
+    message: 'requestLabels has no effect unless schema is GCPVertexAI or AWSBedrock: remove it, or correct schema',
+    field: 'requestLabels',
+    holds: ({ schema, requestLabels: labels }) =>
+      ['GCPVertexAI', 'AWSBedrock'].includes(schema) || labels === undefined,
   },
 ]);
 

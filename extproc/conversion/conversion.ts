@@ -14,6 +14,7 @@ import type {
   StreamWriter,
   UnaryReader,
 } from '../providers/adapter.ts';
+import type { RequestLabels } from '../providers/labels.ts';
 import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import type { AnswerFacts, AnswerPart, CollectedAnswer } from './answer.ts';
 import type { Conversation, JsonRecord } from './conversation.ts';
@@ -67,6 +68,7 @@ export interface ConversionTarget {
   readonly model: string;
   readonly modelFacts: ModelFacts | undefined;
   readonly request: RequestFacts;
+  readonly labels: RequestLabels | undefined;
 }
 
 /** A request that lacks only what the reservation decides. */

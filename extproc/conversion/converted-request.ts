@@ -3,6 +3,7 @@ import type { ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { RequestFacts, ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
+import type { RequestLabels } from '../providers/labels.ts';
 import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import type { ConversionClient, ConversionProvider, EncodedRequest, ProviderRequest } from './conversion.ts';
 import { ConvertedAnswer } from './converted-answer.ts';
@@ -17,6 +18,8 @@ export interface ConversionRequest {
   readonly modelFacts: ModelFacts | undefined;
   /** Drop what the provider has no place for, rather than refuse it. */
   readonly drops: boolean;
+  /** What the provider is told of the request; undefined: nothing. */
+  readonly labels: RequestLabels | undefined;
 }
 
 /** From one client API to one provider API. */
@@ -40,7 +43,7 @@ export class ConversationConversion implements Conversion {
 
   convert(
     body: ScannedBody,
-    { facts, backend, model, modelFacts, drops }: ConversionRequest,
+    { facts, backend, model, modelFacts, drops, labels }: ConversionRequest,
   ): ConvertedRequest | Failure {
     const document = recordOf(parsedJson(Buffer.concat(body.bytes).toString()));
     if (document === undefined) {
@@ -51,7 +54,7 @@ export class ConversationConversion implements Conversion {
     if (losses.problem !== undefined) {
       return losses.problem;
     }
-    const target = { backend, model, modelFacts, request: facts };
+    const target = { backend, model, modelFacts, request: facts, labels };
     const encoded = this.#provider.encode(conversation, target, losses);
     const hiddenOutput = this.#provider.hidesOutput(conversation, model);
     if (losses.problem !== undefined) {

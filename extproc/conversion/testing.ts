@@ -7,6 +7,7 @@ import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adap
 import { messages } from '../providers/anthropic/messages.ts';
 import { batchEmbedEndpoints, embedContentEndpoints } from '../providers/gemini/embed-content.ts';
 import { contentEndpoints } from '../providers/gemini/generate-content.ts';
+import type { RequestLabels } from '../providers/labels.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
 import { rerank } from '../providers/openai/rerank.ts';
@@ -48,6 +49,7 @@ export interface ConversionCase {
   readonly maxOutputTokens?: number;
   readonly reasoningTokens?: ModelFacts['reasoningTokens'];
   readonly drops?: boolean;
+  readonly labels?: RequestLabels;
   /** An output bound from the reservation. */
   readonly bound?: number;
 }
@@ -88,7 +90,8 @@ export function convertedCase(given: ConversionCase): ConvertedCase | string {
   const { providerApi: schema, dialect } = given;
   const backend = { schema, ...(dialect !== undefined && { dialect }) };
   const conversion = conversionFor(api, backend, model)!;
-  const converted = conversion.convert(body, { facts, backend, model, modelFacts, drops: given.drops === true });
+  const { drops = false, labels } = given;
+  const converted = conversion.convert(body, { facts, backend, model, modelFacts, drops, labels });
   if (isFailure(converted)) {
     return converted.message;
   }

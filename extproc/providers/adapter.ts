@@ -14,6 +14,7 @@ import type { TextSink } from '../json/text-sink.ts';
 import type { ModelApi } from '../model-api.ts';
 import type { Operation } from '../record.ts';
 import type { Usage } from '../usage.ts';
+import type { RequestLabels } from './labels.ts';
 import type { BackendApi } from './openai/server-dialects.ts';
 
 export interface ClientApi {
@@ -45,6 +46,8 @@ export interface ClientApi {
   readonly edit: EditRequest;
   /** Returns the path at the backend, where it names the model; absent: the client's own. */
   readonly providerPath?: (request: RequestFacts, model: string, backend: BackendApi) => string | undefined;
+  /** Returns the headers with the labels of a request; absent: the body has them, or nothing. */
+  readonly labelHeaders?: (labels: RequestLabels, backend: BackendApi) => readonly (readonly [string, string])[];
   /**
    * Whether a model of this name bills output that it does not stream. For the name that a backend
    * uses, where it differs from the request's.
@@ -135,6 +138,8 @@ export interface RequestEdits {
   readonly outputTokens?: number;
   /** Request usage in the stream. */
   readonly askUsage?: boolean;
+  /** Labels in place of the client's. */
+  readonly labels?: RequestLabels;
 }
 
 export interface ResponseOptions {

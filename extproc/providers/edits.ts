@@ -5,6 +5,7 @@
 import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 import type { Splice } from '../json/splice.ts';
 import type { EditRequest } from './adapter.ts';
+import { presentLabels, type RequestLabels } from './labels.ts';
 
 export class BodyEdits {
   readonly #body: ScannedBody;
@@ -66,6 +67,18 @@ export class BodyEdits {
     }
   }
 
+  /**
+   * Adds labels to those of the client in a top-level object (in the shape, with `value`), in place
+   * of its own of the same names.
+   */
+  setLabels(name: string, labels: RequestLabels): void {
+    const found = this.#body.one(name);
+    const merged = { ...(found && labelsAt(this.#body, found)), ...labels };
+    if (found !== undefined || presentLabels(labels) !== undefined) {
+      this.set(name, merged);
+    }
+  }
+
   splices(): readonly Splice[] {
     for (const [at, { members, empty }] of this.#added) {
       this.#splices.push({ start: at, end: at, bytes: Buffer.from(members.join(',') + (empty ? '' : ',')) });
@@ -98,6 +111,23 @@ export const editFormModel: EditRequest = (body, { model }) => {
   const found = model === undefined ? undefined : body.one('model');
   return found === undefined ? [] : [{ start: found.start, end: found.end, bytes: Buffer.from(model!) }];
 };
+
+/** Enough for 64 labels, the most on Vertex AI, with all characters escaped. */
+const MAX_LABELS_BYTES = 65_536;
+
+/** What is no object, or is longer than the provider takes, has no labels. */
+function labelsAt({ bytes }: ScannedBody, { kind, start, end }: JsonMatch): object {
+  if (kind !== 'object' || end - start > MAX_LABELS_BYTES) {
+    return {};
+  }
+  const parts: Uint8Array[] = [];
+  let skipped = 0;
+  for (const piece of bytes) {
+    parts.push(piece.subarray(Math.max(0, start - skipped), Math.max(0, end - skipped)));
+    skipped += piece.length;
+  }
+  return JSON.parse(Buffer.concat(parts).toString()) as object;
+}
 
 /** Returns whether there is only white space between the braces. */
 function isEmptyObject(body: ScannedBody, object: JsonMatch): boolean {

@@ -88,7 +88,8 @@ function sharedBucketRef(quota: Quota): BucketRef {
   return { quota, key: `${escaped(quota.id)}|\\shared`, values: [] };
 }
 
-function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: MissingKey['why'] } {
+/** Returns one value of a key. */
+export function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: MissingKey['why'] } {
   switch (part.type) {
     case 'Model':
       return bounded(facts.model);

@@ -1,9 +1,9 @@
 /** The request of one attempt at a backend: path, headers and body. Pure. */
 import { ATTEMPT_LENGTH_HEADER } from '../../contract/headers.ts';
 import type { ProviderRequest } from '../conversion/conversion.ts';
-import type { HeaderMutation } from '../exchange.ts';
+import type { HeaderList, HeaderMutation } from '../exchange.ts';
 import type { Attempts } from './attempts.ts';
-import { hideClientApi } from './hidden-headers.ts';
+import { hideClientApi, setLabelHeaders } from './hidden-headers.ts';
 import type { PreparedRequest, Request } from './request.ts';
 
 /** What a backend gets of a request. */
@@ -13,6 +13,8 @@ export interface BackendRequest {
   /** Undefined: the client's. */
   readonly path: string | undefined;
   readonly converted: ProviderRequest | undefined;
+  /** Undefined: the backend has no labels. */
+  readonly labelHeaders: HeaderList | undefined;
 }
 
 /** Envoy starts each attempt with the headers that the attempt before it left. */
@@ -20,13 +22,16 @@ export function attemptMutation(
   request: Request,
   attempts: Attempts,
   { choice }: PreparedRequest,
-  { pieces, bodyBytes, path, converted }: BackendRequest,
+  { pieces, bodyBytes, path, converted, labelHeaders }: BackendRequest,
 ): HeaderMutation {
   const set: (readonly [string, string])[] = [];
   const remove: string[] = [];
   if (converted !== undefined) {
     hideClientApi(request.headerList, remove);
     set.push(['content-type', 'application/json'], ...converted.headers);
+  }
+  if (labelHeaders !== undefined) {
+    setLabelHeaders(labelHeaders, set, remove);
   }
   const changed = [...remove, ...set.map(([name]) => name)];
   for (const name of attempts.changedHeaders) {

@@ -12,6 +12,7 @@ import { attemptOf, type FailoverContext } from './failover.ts';
 import { firstTokenKey } from './load-balancer.ts';
 import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
+import { requestLabels } from './request-labels.ts';
 import type { ExaminedContext, MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
 import { responseGuard } from './response-guard.ts';
@@ -38,12 +39,12 @@ function forwardCollected(
   nowMs: number,
   out: Action[],
 ): Forwarded {
-  const { request, held, attempts } = admission;
+  const { request, attempts } = admission;
   if (attempts !== undefined) {
     sendPlaceholder(request, attempts, out);
     return forwardedTo(admission, prepared, parts, nowMs);
   }
-  const sent = backendRequest(request, prepared, held);
+  const sent = backendRequest(admission, prepared);
   const { pieces, ...described } = sent;
   const streamed = isMetered(request) && prepared.choice.facts.stream;
   const mutation = request.mutation(prepared.choice.target.id, { ...described, streamed });
@@ -61,9 +62,8 @@ export function forwardAttempt(
   nowMs: number,
   out: Action[],
 ): Forwarded {
-  const { request, held } = admission;
-  const sent = backendRequest(request, prepared, held);
-  const mutation = attemptMutation(request, attempts, prepared, sent);
+  const sent = backendRequest(admission, prepared);
+  const mutation = attemptMutation(admission.request, attempts, prepared, sent);
   out.push({ type: 'attempt-request', mutation: traced(admission, mutation, nowMs) });
   return forwardedTo(admission, prepared, parts, nowMs);
 }
@@ -123,17 +123,23 @@ function hidesUsage(request: Request, { choice: { facts }, converted }: Prepared
   return isMetered(request) && facts.stream && !facts.usageAsked && converted === undefined;
 }
 
-function backendRequest(request: Request, prepared: PreparedRequest, held: Held | undefined): BackendRequest {
+function backendRequest(admission: Admission, prepared: PreparedRequest): BackendRequest {
+  const { request, held } = admission;
+  const { endpoint } = request.found!;
   const { facts, target, backendModel } = prepared.choice;
+  const { backendPolicy } = target;
+  const labels = requestLabels(admission, prepared.choice);
   const converted = prepared.converted?.finish(outputBound(prepared, held?.outputTokens));
   const pieces = converted
     ? [converted.body]
-    : request.outgoing(prepared, held?.outputTokens, hidesUsage(request, prepared));
+    : request.outgoing(prepared, held?.outputTokens, hidesUsage(request, prepared), labels);
   const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const { backendPolicy } = target;
-  const own = converted?.path ?? request.found!.endpoint.providerPath?.(facts, backendModel, backendPolicy);
+  const own = converted?.path ?? endpoint.providerPath?.(facts, backendModel, backendPolicy);
   const path = azurePath(backendPolicy, own ?? request.path, backendModel) ?? own;
-  return { pieces, bodyBytes, path, converted };
+  // A conversion has set its labels already.
+  const headersOf = converted === undefined ? endpoint.labelHeaders : undefined;
+  const labelHeaders = labels && (headersOf?.(labels, backendPolicy) ?? []);
+  return { pieces, bodyBytes, path, converted, labelHeaders };
 }
 
 const placeholder = Buffer.from('{}');

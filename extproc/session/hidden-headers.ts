@@ -9,6 +9,7 @@ import {
   ROUTE_HEADER,
 } from '../../contract/headers.ts';
 import type { HeaderList } from '../exchange.ts';
+import { VERTEX_LABELS_HEADER } from '../providers/labels.ts';
 
 const ofClients = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES];
 
@@ -30,6 +31,14 @@ export function hideClientApi(headers: HeaderList, remove: string[]): void {
     if (beginsWith(name, CONVERTED_HEADER_PREFIXES)) {
       remove.push(name);
     }
+  }
+}
+
+/** Sets the headers with labels, in place of the client's; `set` may have them already. */
+export function setLabelHeaders(labelHeaders: HeaderList, set: (readonly [string, string])[], remove: string[]): void {
+  set.push(...labelHeaders);
+  if (!set.some(([name]) => name === VERTEX_LABELS_HEADER)) {
+    remove.push(VERTEX_LABELS_HEADER);
   }
 }
 

@@ -14,13 +14,14 @@ import type { BodyScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
 import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
 import type { ClientApi, Dialect } from '../providers/adapter.ts';
+import type { RequestLabels } from '../providers/labels.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
 import type { AgentIds } from '../record.ts';
 import { RequestTrace, type TraceOptions } from '../trace-context.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import type { RoutingDecision } from './admission/select-backend.ts';
 import { agentIds } from './agent-ids.ts';
-import { hideClientApi, hideFromProvider } from './hidden-headers.ts';
+import { hideClientApi, hideFromProvider, setLabelHeaders } from './hidden-headers.ts';
 import type { InputCount } from './input-count.ts';
 import { PassthroughBody } from './passthrough-body.ts';
 import type { Action, EventOf } from './protocol.ts';
@@ -312,14 +313,22 @@ export class Request {
       hideClientApi(this.#headers, remove);
       set.push(['content-type', 'application/json'], ...collected.converted.headers);
     }
+    if (collected?.labelHeaders !== undefined) {
+      setLabelHeaders(collected.labelHeaders, set, remove);
+    }
     return { set, remove, clearRouteCache: true };
   }
 
   /**
-   * Returns the body for the backend. Only the model, a lower output bound and the request for
-   * usage differ.
+   * Returns the body for the backend. Only the model, a lower output bound, the request for usage
+   * and labels differ.
    */
-  outgoing(prepared: PreparedRequest, heldOutputTokens: number | undefined, askUsage: boolean): readonly Uint8Array[] {
+  outgoing(
+    prepared: PreparedRequest,
+    heldOutputTokens: number | undefined,
+    askUsage: boolean,
+    labels: RequestLabels | undefined,
+  ): readonly Uint8Array[] {
     const { body, choice } = prepared;
     const { facts, target } = choice;
     const bound = outputBound(prepared, heldOutputTokens);
@@ -327,6 +336,7 @@ export class Request {
       ...(target.model === undefined || target.model === facts.model ? {} : { model: target.model }),
       ...(bound === undefined ? {} : { outputTokens: bound }),
       ...(askUsage ? { askUsage } : {}),
+      ...(labels === undefined ? {} : { labels }),
     };
     const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy);
     return joined(splices.length === 0 ? body!.bytes : splice(body!.bytes, splices));
@@ -340,6 +350,8 @@ interface CollectedBody {
   /** Undefined: the client's. */
   readonly path: string | undefined;
   readonly converted: ProviderRequest | undefined;
+  /** Undefined: the backend has no labels. */
+  readonly labelHeaders?: HeaderList | undefined;
 }
 
 /** Returns the output bound of each choice that the backend must keep, below the client's own. */

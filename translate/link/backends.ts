@@ -3,7 +3,7 @@
 import { knownToken, type WantedToken } from '../../contract/cloud-tokens.ts';
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
-import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import type { BackendPolicy, LabelSource, ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices, PriceChange, PriceTier, TokenPrices } from '../../contract/tokens.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
@@ -104,6 +104,7 @@ export function wantedTokens(backends: readonly LinkedBackend[]): readonly Wante
 function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
   const { encoding = 'Auto', factorPercent } = spec.tokenizer ?? {};
   const { apiVersion = 'v1' } = spec.azure ?? {};
+  const labels = spec.requestLabels ?? [];
   return {
     name,
     schema: spec.schema,
@@ -111,7 +112,21 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
     ...(apiVersion !== 'v1' && { azureApiVersion: apiVersion }),
     tokenizer: { encoding, ...(factorPercent !== undefined && { factorPercent }) },
     models: modelFactsOf(spec),
+    ...(labels.length > 0 && {
+      requestLabels: labels.map((label) => ({ name: label.name, source: labelSource(label) })),
+    }),
   };
+}
+
+function labelSource({ type, value, claim }: NonNullable<BackendSpec['requestLabels']>[number]): LabelSource {
+  switch (type) {
+    case 'Value':
+      return { type, value: value ?? '' };
+    case 'Claim':
+      return { type, claim: claim?.name ?? '' };
+    default:
+      return { type };
+  }
 }
 
 /** Returns the facts of the models: the entries of the backend, then those of its catalog. */

@@ -1,5 +1,6 @@
 /** Claude on Vertex AI as the provider's side of conversions. */
 import { VERTEX_VERSION, vertexMessagesPath } from '../../providers/anthropic/vertex.ts';
+import { vertexLabelHeaders } from '../../providers/labels.ts';
 import type { JsonRecord } from '../conversation.ts';
 import type { ConversionProvider, ConversionTarget, ProviderRequest } from '../conversion.ts';
 import { readErrorObject } from '../failures.ts';
@@ -14,11 +15,11 @@ export const vertexAnthropicProvider: ConversionProvider = {
   readError: (status, document) => readErrorObject(status, listOf(document)?.[0] ?? document),
 };
 
-function atVertex(body: JsonRecord, { model, request }: ConversionTarget): ProviderRequest {
+function atVertex(body: JsonRecord, { model, request, labels }: ConversionTarget): ProviderRequest {
   const { model: _, ...rest } = body;
   return {
     path: vertexMessagesPath(model, request.stream),
-    headers: [],
+    headers: vertexLabelHeaders(labels),
     body: Buffer.from(JSON.stringify({ anthropic_version: VERTEX_VERSION, ...rest })),
   };
 }

@@ -2,6 +2,7 @@
  * Builds requests of Bedrock's Converse and ConverseStream:
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
  */
+import { presentLabels } from '../../providers/labels.ts';
 import { type ThinkingPlan, thinkingPlan } from '../anthropic/thinking.ts';
 import type { Conversation, ConversationTool, JsonRecord } from '../conversation.ts';
 import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
@@ -31,6 +32,7 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
   const sampling = samplingOf(conversation, thinking, losses);
   const stops = stopsOf(conversation.stops, losses);
   const outputConfig = { ...formatOf(conversation, losses), ...thinking.outputConfig };
+  const requestMetadata = presentLabels(target.labels);
   const body: JsonRecord = {
     ...(system.length > 0 && { system }),
     messages,
@@ -38,6 +40,7 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
     ...(Object.keys(outputConfig).length > 0 && { outputConfig }),
     // Claude tells which sequence it wrote only if asked.
     ...(stops.length > 0 && family === 'claude' && { additionalModelResponseFieldPaths: ['/stop_sequence'] }),
+    ...(requestMetadata && { requestMetadata }),
   };
   const asked =
     request.askedOutputTokens ?? (thinking.on ? (modelFacts?.maxOutputTokens ?? DEFAULT_MAX_TOKENS) : undefined);

@@ -25,7 +25,7 @@ export class DocumentConversion<Asked, Kept, Told> implements Conversion {
 
   convert(
     body: ScannedBody,
-    { facts, backend, model, modelFacts, drops }: ConversionRequest,
+    { facts, backend, model, modelFacts, drops, labels }: ConversionRequest,
   ): ConvertedRequest | Failure {
     const document = recordOf(parsedJson(Buffer.concat(body.bytes).toString()));
     if (document === undefined) {
@@ -36,7 +36,7 @@ export class DocumentConversion<Asked, Kept, Told> implements Conversion {
     if (losses.problem !== undefined) {
       return losses.problem;
     }
-    const target = { backend, model, modelFacts, request: facts };
+    const target = { backend, model, modelFacts, request: facts, labels };
     const request = this.#provider.encode(asked, target, losses);
     if (losses.problem !== undefined) {
       return losses.problem;

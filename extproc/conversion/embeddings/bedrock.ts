@@ -2,6 +2,7 @@
  * Embeddings of Bedrock's InvokeModel, whose body is that of the model's maker:
  * https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html
  */
+import { presentLabels } from '../../providers/labels.ts';
 import { toldTokens } from '../../providers/usage.ts';
 import { textUsage } from '../../usage.ts';
 import { readConverseError } from '../bedrock/errors.ts';
@@ -17,10 +18,18 @@ import { vectorsOf } from './vectors.ts';
 
 const MAX_COHERE_TEXTS = 96;
 
+/** https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-request-metadata.html */
+const METADATA_HEADER = 'x-amzn-bedrock-request-metadata';
+
 export const bedrockEmbeddings: DocumentProvider<EmbeddingRequest, EmbeddingForm, Embeddings> = {
-  encode(asked, { model }, losses) {
+  encode(asked, { model, labels }, losses) {
     const body = isCohere(model) ? cohereBody(asked, losses) : titanBody(asked, model, losses);
-    return { path: `/model/${pathSegment(model)}/invoke`, headers: [], body: Buffer.from(JSON.stringify(body)) };
+    const metadata = presentLabels(labels);
+    return {
+      path: `/model/${pathSegment(model)}/invoke`,
+      headers: metadata === undefined ? [] : [[METADATA_HEADER, JSON.stringify(metadata)]],
+      body: Buffer.from(JSON.stringify(body)),
+    };
   },
   decode(document, { count }) {
     const answer = recordOf(document);

@@ -5,6 +5,7 @@
 
 import { isGeneration3 } from '../../providers/gemini/models.ts';
 import { generatePath } from '../../providers/gemini/paths.ts';
+import { presentLabels } from '../../providers/labels.ts';
 import type { Conversation, ConversationTool, JsonRecord } from '../conversation.ts';
 import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
 import type { Losses } from '../losses.ts';
@@ -28,10 +29,12 @@ export function encodeGenerateContent(
     losses.hintOption('user');
   }
   const instructions = system.filter(({ text }) => text !== '').map(({ text }) => ({ text }));
+  const labels = presentLabels(target.labels);
   const body: JsonRecord = {
     ...(instructions.length > 0 && { systemInstruction: { parts: instructions } }),
     contents: contentsOf(messages, model, losses),
     ...(tools.length > 0 && toolsOf(conversation, losses)),
+    ...(labels && { labels }),
   };
   const config = {
     ...samplingOf(conversation, losses),

@@ -3,6 +3,7 @@
 import type { MatchesByPath } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
+import { vertexLabelHeaders } from '../labels.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { BodyFields } from '../request.ts';
 import { responseAdapter } from '../response-adapter.ts';
@@ -67,6 +68,7 @@ export const messages: ClientApi = {
   readRequest: readMessagesRequest,
   edit: editMessagesRequest,
   providerPath: ({ stream }, model, backend) => (isOnVertex(backend) ? vertexMessagesPath(model, stream) : undefined),
+  labelHeaders: (labels, backend) => (isOnVertex(backend) ? vertexLabelHeaders(labels) : []),
   hidesOutput: (model, { reasoningOff }) => reasoningOff !== true && thinksByDefault(model),
   response: (_request, options) =>
     responseAdapter({

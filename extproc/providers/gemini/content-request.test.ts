@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isFailure } from '../../errors.ts';
+import { newScanner } from '../../json/json-tokenizer.ts';
 import { splice } from '../../json/splice.ts';
 import type { ClientApi, RequestFacts } from '../adapter.ts';
 import { disguisesMetered } from '../disguise.ts';
+import type { RequestLabels } from '../labels.ts';
 import { findEndpoint } from '../registry.ts';
 import { scanned } from '../testing/recordings.ts';
 
@@ -30,6 +32,18 @@ function problem(body: object, target?: string): string {
   const result = read({ contents, ...body }, target);
   assert.ok(isFailure(result));
   return result.message;
+}
+
+/** Returns the body that Vertex AI gets of one that arrives in two pieces. */
+function labelled(text: string, labels: RequestLabels): unknown {
+  const endpoint = endpointOf(PATH);
+  const scanner = newScanner(endpoint.shape);
+  const at = text.indexOf('labels') + 12;
+  assert.ok([text.slice(0, at), text.slice(at)].every((part) => scanner.push(Buffer.from(part)) === undefined));
+  const given = scanner.finish();
+  assert.ok(!isFailure(given), JSON.stringify(given));
+  const splices = endpoint.edit(given, { labels }, { schema: 'GCPVertexAI' });
+  return JSON.parse(Buffer.concat([...splice(given.bytes, splices)]).toString());
 }
 
 function edited(body: object, outputTokens: number): unknown {
@@ -168,5 +182,42 @@ describe('a request of generateContent', () => {
       true,
     );
     assert.equal(disguisesMetered('POST', '/v1beta/models/m:countTokens'), false);
+  });
+});
+
+describe('labels of a request of generateContent', () => {
+  const labels = { tenant: 'search', user: undefined };
+
+  it('are added', () => {
+    assert.deepEqual(labelled('{"contents":[]}', labels), { contents: [], labels: { tenant: 'search' } });
+    assert.deepEqual(labelled('{}', labels), { labels: { tenant: 'search' } });
+    assert.deepEqual(labelled('{"contents":[]}', { user: undefined }), { contents: [] });
+  });
+
+  it("take the place of the client's of the same names", () => {
+    for (const [given, expected] of [
+      ['{"tenant":"ads","user":"jane","x":"y"}', { tenant: 'search', x: 'y' }],
+      ['{"x":"y","t\\u0065nant":"ads","tenant":"ads","user":""}', { tenant: 'search', x: 'y' }],
+      [`{"${'x'.repeat(70_000)}":"y"}`, { tenant: 'search' }],
+      ['{}', { tenant: 'search' }],
+      ['[{"tenant":"ads"}]', { tenant: 'search' }],
+      ['"tenant"', { tenant: 'search' }],
+      ['null', { tenant: 'search' }],
+    ] as const) {
+      const body = labelled(`{"labels": ${given} ,"contents":[]}`, labels);
+      assert.deepEqual(body, { labels: expected, contents: [] });
+    }
+    assert.deepEqual(labelled('{"labels":{"user":"jane"}}', { user: undefined }), { labels: {} });
+  });
+
+  it('cannot be sent twice, or under another spelling', () => {
+    for (const text of [
+      '{"labels":{"tenant":"ads"},"labels":{}}',
+      '{"labels":{},"l\\u0061bels":{"tenant":"ads"}}',
+      '{"Labels":{"tenant":"ads"}}',
+    ]) {
+      const scanner = newScanner(endpointOf(PATH).shape);
+      assert.ok(isFailure(scanner.push(Buffer.from(text)) ?? scanner.finish()), text);
+    }
   });
 });

@@ -56,6 +56,7 @@ export const contentShape: Shape = bothSpellings({
     toolConfig: DEEP,
     cachedContent: VALUE,
     serviceTier: VALUE,
+    labels: VALUE,
     generationConfig: {
       value: true,
       object: {
@@ -190,12 +191,15 @@ export function contentInput(body: ScannedBody, path: string): RequestFacts | Fa
   };
 }
 
-export function editContentRequest(body: ScannedBody, { outputTokens }: RequestEdits): readonly Splice[] {
+export function editContentRequest(body: ScannedBody, { outputTokens, labels }: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
   if (outputTokens !== undefined) {
     const config = spelled(body, 'generationConfig');
     const bound = spelled(body, MAX_TOKENS_AT).split('.').at(-1)!;
     changes.setNested(config, { [bound]: outputTokens });
+  }
+  if (labels !== undefined) {
+    changes.setLabels('labels', labels);
   }
   return changes.splices();
 }
