@@ -165,6 +165,24 @@ async function startTelemetry(service: Controller, otlp: OtlpMetrics | undefined
     'Sidecars that do not reach the shared quota store.',
     () => service.sidecarsWithoutStore,
   );
+  const gaugeBy = (name: string, label: string, description: string, values: () => ReadonlyMap<string, number>) =>
+    meter.createObservableGauge(name, { description, unit: 's' }).addCallback((result) => {
+      for (const [key, value] of values()) {
+        result.observe(value, { [label]: key });
+      }
+    });
+  gaugeBy(
+    'tallygate.controller.policy_lag',
+    'tallygate.gateway',
+    'How long a sidecar of a Gateway has not acknowledged the newest policy; 0 if all have.',
+    () => service.policyLags(),
+  );
+  gaugeBy(
+    'tallygate.certificate.expires_at',
+    'tallygate.certificate',
+    'Unix time at which a certificate expires.',
+    () => service.certificateExpiries(),
+  );
   return telemetry;
 }
 

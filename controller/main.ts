@@ -27,7 +27,9 @@ import { type ConsoleServer, startConsoleServer } from './console-server.ts';
 import { HealthBoard } from './health-board.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { labelLeader } from './leader-label.ts';
+import { certificateExpiries } from './observe/certificate-expiry.ts';
 import { newHistory } from './observe/contents.ts';
+import { PolicyLag } from './observe/policy-lag.ts';
 import { lossOf } from './observe/store-loss.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
 import { type ReconcileCounts, Reconciler } from './reconcile.ts';
@@ -75,6 +77,10 @@ export interface Controller {
   readonly alerts: DeliveryCounts;
   /** Connected sidecars that do not reach the shared quota store; 0 without such a store. */
   readonly sidecarsWithoutStore: number;
+  /** For how many seconds a sidecar of each Gateway has been behind; empty unless leading. */
+  policyLags(): ReadonlyMap<string, number>;
+  /** When certificates expire, in Unix time in seconds, by `authority`, `server`, `quota_store`. */
+  certificateExpiries(): ReadonlyMap<string, number>;
   close(): Promise<void>;
 }
 
@@ -87,7 +93,7 @@ const RESYNC_MS = 5 * 60_000;
 const SETTLE_MS = 15_000;
 /** How often the budgets in statuses may change. */
 const BUDGETS_MS = 30_000;
-/** Between two looks at what the sidecars report about backends. */
+/** Between two looks at what the sidecars report about backends and their policy. */
 const HEALTH_MS = 2_000;
 const LABEL_RETRY_MS = 10_000;
 const CERTIFICATE_CHECK_MS = 10 * 60_000;
@@ -108,6 +114,7 @@ class ClusterController implements Controller {
   readonly #tokens: ClusterTokens;
   readonly #events: EventRecorder;
   readonly #history = newHistory();
+  readonly #policyLag = new PolicyLag();
   readonly #alerts: ClusterAlerts;
   #boards: { readonly budgets: BudgetBoard; readonly health: HealthBoard } | undefined;
   #boardTimers: readonly NodeJS.Timeout[] = [];
@@ -192,6 +199,18 @@ class ClusterController implements Controller {
     return sidecars.filter((sidecar) => lossOf(sidecar) !== undefined).length;
   }
 
+  policyLags(): ReadonlyMap<string, number> {
+    return this.leading ? this.#policyLag.seconds(this.#sources.gateways(), performance.now()) : new Map();
+  }
+
+  certificateExpiries(): ReadonlyMap<string, number> {
+    return certificateExpiries({
+      authority: this.#ca.bundle(),
+      server: this.#ca.certificate()?.chain,
+      quota_store: this.#sharedStore.config()?.tls?.caPem,
+    });
+  }
+
   readonly missing = (): readonly string[] => [...this.#sources.missing(), ...this.#sharedStore.missing()];
 
   async start(): Promise<void> {
@@ -236,6 +255,7 @@ class ClusterController implements Controller {
     this.#boardTimers = [
       setInterval(() => this.#renew(boards.budgets), BUDGETS_MS).unref(),
       setInterval(() => this.#renew(boards.health), HEALTH_MS).unref(),
+      setInterval(() => this.#observePolicies(push), HEALTH_MS).unref(),
     ];
     this.#renewal = setInterval(() => this.#renewCertificate(), CERTIFICATE_CHECK_MS).unref();
     this.#election = new LeaderElection({
@@ -317,6 +337,7 @@ class ClusterController implements Controller {
         push.setLeader(undefined);
         this.#boards?.budgets.clear();
         this.#boards?.health.clear();
+        this.#policyLag.clear();
       },
       { once: true },
     );
@@ -331,6 +352,17 @@ class ClusterController implements Controller {
   #renew(board: BudgetBoard | HealthBoard): void {
     if (this.leading && Date.now() >= this.#settledAtMs && board.renew(Date.now())) {
       this.#ask();
+    }
+  }
+
+  #observePolicies(push: PushServer): void {
+    if (!this.leading) {
+      return;
+    }
+    const published = (fleet: string) => push.published(fleet);
+    const view = { pods: this.#sources.pods(), sidecars: push.sidecars(), published };
+    for (const { name: pod, namespace } of this.#policyLag.observe(view, performance.now())) {
+      this.#options.log.warn({ pod, namespace }, 'sidecar has not acknowledged the newest policy for a minute');
     }
   }
 

@@ -44,8 +44,9 @@ const ofExtproc = new Set(
 
 /** Metrics of the controller, under their names in Prometheus. */
 const ofController = new Set(
-  [...read('cli/controller.ts').matchAll(/\b(counter|gauge)\(\s*'([a-z._]+)'/g)].map(
-    ([, type, name]) => `${name!.replaceAll('.', '_')}${type === 'counter' ? '_total' : ''}`,
+  [...read('cli/controller.ts').matchAll(/\b(counter|gauge|gaugeBy)\(\s*'([a-z._]+)'(?:,\s*'([a-z.]+)')?/g)].flatMap(
+    ([, type, name = '', label]) =>
+      [`${name}${type === 'counter' ? '_total' : ''}`, label ?? name].map((each) => each.replaceAll('.', '_')),
   ),
 );
 

@@ -22,8 +22,11 @@ for (const [, name = '', type, labels = ''] of read('docs/reference/metrics.md')
     exported.set(sample, [...all, ...(type === 'histogram' ? ['le'] : []), ...ADDED]);
   }
 }
-for (const [, type, name = ''] of read('cli/controller.ts').matchAll(/\b(counter|gauge)\(\s*'([a-z._]+)'/g)) {
-  exported.set(`${name.replaceAll('.', '_')}${type === 'counter' ? '_total' : ''}`, ADDED);
+for (const [, type, name = '', label] of read('cli/controller.ts').matchAll(
+  /\b(counter|gauge|gaugeBy)\(\s*'([a-z._]+)'(?:,\s*'([a-z.]+)')?/g,
+)) {
+  const labels = label === undefined ? ADDED : [label.replaceAll('.', '_'), ...ADDED];
+  exported.set(`${name.replaceAll('.', '_')}${type === 'counter' ? '_total' : ''}`, labels);
 }
 
 /** What no dashboard needs to show. */

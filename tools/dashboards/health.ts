@@ -305,6 +305,34 @@ const controller: readonly PanelDescription[] = [
   },
   {
     type: 'lines',
+    title: 'Policies not taken',
+    description:
+      'For how long a sidecar of a Gateway has not acknowledged the newest policy. Alert: TallygateConfigurationStuck.',
+    unit: 's',
+    width: 12,
+    bad: { red: 300 },
+    queries: [
+      {
+        expr: 'max by (tallygate_gateway) (tallygate_controller_policy_lag)',
+        legend: '{{tallygate_gateway}}',
+      },
+    ],
+  },
+  {
+    type: 'table',
+    title: 'Certificates of the controller',
+    description:
+      'Of the push of policies, and the authority of the shared quota store. Alert: TallygateCertificateExpiring.',
+    unit: 'none',
+    width: 12,
+    columns: [
+      { of: 'tallygate_certificate', title: 'Certificate' },
+      { of: 0, title: 'Expires', unit: 'dateTimeFromNow' },
+    ],
+    queries: [{ expr: 'min by (tallygate_certificate) (tallygate_certificate_expires_at) * 1000' }],
+  },
+  {
+    type: 'lines',
     title: 'Work of the controller',
     description: 'Runs that compare all objects, objects that it wrote or removed, and statuses.',
     unit: 'ops',
