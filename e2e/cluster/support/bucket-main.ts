@@ -1,4 +1,4 @@
-/** A bucket as a program in a pod: port 8080 stores any object, port 8081 returns what was stored. */
+/** A bucket in a pod: port 8080 stores any object, port 8081 returns what was stored. */
 import http, { type IncomingMessage } from 'node:http';
 
 interface StoredObject {
