@@ -28,8 +28,9 @@ certificates and API keys that expire within 14 days. Prints one line per check,
 problem its fix. Use the environment and options of tallygate run. Changes nothing, and never
 prints secrets.
 
-With --cluster, checks an installation on a cluster instead: versions, CRDs, Envoy Gateway and its
-settings, controller, sidecars, and conditions that are False.
+With --cluster, checks an installation on a cluster instead: versions, the fields of CRDs, Envoy
+Gateway and its settings, controller, sidecars, Gateways with their class and certificates, and
+conditions that are False.
 
   --name NAME          name of the instance (default)
   --address ADDRESS    address of the listeners (127.0.0.1, TALLYGATE_ADDRESS)

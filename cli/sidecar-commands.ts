@@ -52,7 +52,7 @@ export async function withSidecars<T>(flags: ClusterFlags, work: (sidecars: Side
     }
     const isForbidden = error instanceof ApiError && (error.code === 401 || error.code === 403);
     const fix = isForbidden
-      ? `ask for a Role in ${flags.namespace} with list on pods and create on pods/exec`
+      ? `ask for a Role in ${flags.namespace} with list on pods, and create and get on pods/exec`
       : 'correct --kubeconfig or --context';
     const place = sidecars === undefined ? '' : `cluster ${sidecars.server.host}: `;
     throw new OperatorError(`${place}${errorMessage(error)}; ${fix}`);

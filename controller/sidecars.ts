@@ -155,8 +155,7 @@ async function execute(
     socket.close();
     return output;
   } catch (error) {
-    // A failed handshake rejects with an event.
-    throw error instanceof Error ? error : new Error(String((error as { readonly message?: unknown }).message));
+    throw execError(error, namespace);
   } finally {
     clearTimeout(timeout);
   }
@@ -188,8 +187,20 @@ async function startProgram(
       },
     };
   } catch (error) {
-    throw error instanceof Error ? error : new Error(String((error as { readonly message?: unknown }).message));
+    throw execError(error, namespace);
   }
+}
+
+/**
+ * A failed handshake rejects with an event. Servers before Kubernetes 1.35 ask for `get`, later
+ * ones for `create`.
+ */
+function execError(error: unknown, namespace: string): Error {
+  const message = error instanceof Error ? error.message : String((error as { readonly message?: unknown }).message);
+  if (message.endsWith('response: 403')) {
+    return new Error(`the user may not exec into it; ask for a Role in ${namespace} with create and get on pods/exec`);
+  }
+  return error instanceof Error ? error : new Error(message);
 }
 
 /** Splits what a command writes into lines, of which the last one may be long. */

@@ -2,45 +2,24 @@
 import { parse } from 'yaml';
 import { ApiError } from '../../controller/api/client.ts';
 import { type Resource, resourcePath } from '../../controller/api/resource.ts';
-import { ownResources } from '../../controller/resources.ts';
-import { kinds } from '../../crds/kinds.ts';
+import { configMaps, ownResources } from '../../controller/resources.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { type Check, type CheckOutcome, notChecked, ok, problem, warning } from './check-result.ts';
+import { CLUSTER_SECTION, type ClusterOfChecks, CRD, list, readOrNone } from './cluster-reader.ts';
+import { crdOutcomes } from './crd-checks.ts';
+import { certificateOutcomes, gatewayOutcomes, requestIdOutcomes } from './entry-checks.ts';
+import { sidecarOutcomes, sidecarVersionOutcomes } from './proxy-checks.ts';
 import { type ObjectWithStatus, statusOutcomes } from './status-checks.ts';
-
-/** Returns the response of the API server as JSON. Rejects with an `ApiError`. */
-export type ReadApi = (path: string) => Promise<unknown>;
-
-export interface ClusterOfChecks {
-  readonly version: string;
-  readonly server: string;
-  /** The namespace of Envoy Gateway and of the proxies. */
-  readonly namespace: string;
-  readonly read: ReadApi;
-  readonly now: () => number;
-}
 
 /** The first version with native sidecars by default. */
 const MIN_KUBERNETES_MINOR = 29;
 const ENVOY_GATEWAY_VERSION = '1.9';
-const CRD: Resource = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  plural: 'customresourcedefinitions',
-  clusterWide: true,
-};
 const DEPLOYMENT: Resource = { apiVersion: 'apps/v1', kind: 'Deployment', plural: 'deployments' };
 const LEASE: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' };
-const CONFIG_MAP: Resource = { apiVersion: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
-const POD: Resource = { apiVersion: 'v1', kind: 'Pod', plural: 'pods' };
+const ROUTE: Resource = ownResources.find(({ kind }) => kind === 'AIGatewayRoute')!;
 const CONTROLLER = 'tallygate-controller';
 const CONTROLLER_SELECTOR = 'app.kubernetes.io/name=tallygate,app.kubernetes.io/component=controller';
-const PROXY_SELECTOR = 'app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy';
-const SIDECAR = 'tallygate';
 const SERVER_CHECK = 'API server';
-const SECTION = 'an-installation-on-a-cluster';
-/** The most objects that one list reads. */
-const LIST_LIMIT = 500;
 
 export function clusterChecks(cluster: ClusterOfChecks): readonly Check[] {
   const check = (name: string, run: (cluster: ClusterOfChecks) => Promise<readonly CheckOutcome[]>): Check => ({
@@ -60,8 +39,12 @@ export function clusterChecks(cluster: ClusterOfChecks): readonly Check[] {
     check('Envoy Gateway', envoyGatewayOutcomes),
     check('controller', controllerOutcomes),
     check('sidecars', sidecarOutcomes),
+    check('version of sidecars', async (each) => sidecarVersionOutcomes(each, await controllerImage(each))),
+    check('Gateways', gatewayOutcomes),
+    check('certificates of Gateways', certificateOutcomes),
+    check('ids of requests', requestIdOutcomes),
     ...ownResources.map((resource) =>
-      check(resource.kind, async ({ read }) => statusOutcomes((await list(read, resource)).items)),
+      check(resource.kind, async ({ read }) => statusOutcomes(await list(read, resource))),
     ),
   ];
 }
@@ -73,74 +56,32 @@ function unanswered(error: unknown, server: string | undefined): CheckOutcome {
   }
   return server === undefined
     ? notChecked(errorMessage(error))
-    : problem(`${server}: ${errorMessage(error)}`, 'correct --kubeconfig or --context', SECTION);
-}
-
-interface ObjectList<T> {
-  readonly items: readonly T[];
-}
-
-async function list<T = ObjectWithStatus>(
-  read: ReadApi,
-  resource: Resource,
-  { namespace = '', selector }: { readonly namespace?: string; readonly selector?: string } = {},
-): Promise<ObjectList<T>> {
-  const query = new URLSearchParams({ limit: String(LIST_LIMIT) });
-  if (selector !== undefined) {
-    query.set('labelSelector', selector);
-  }
-  return (await read(`${resourcePath(resource, namespace)}?${query}`)) as ObjectList<T>;
-}
-
-async function readOrNone<T>(read: ReadApi, path: string): Promise<T | undefined> {
-  try {
-    return (await read(path)) as T;
-  } catch (error) {
-    if (error instanceof ApiError && error.code === 404) {
-      return undefined;
-    }
-    throw error;
-  }
+    : problem(`${server}: ${errorMessage(error)}`, 'correct --kubeconfig or --context', CLUSTER_SECTION);
 }
 
 async function serverOutcomes({ read, server }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
   const { major, minor } = (await read('/version')) as { readonly major: string; readonly minor: string };
   const text = `${server} is Kubernetes ${major}.${minor}`;
   return Number(major) === 1 && Number.parseInt(minor, 10) < MIN_KUBERNETES_MINOR
-    ? [problem(text, `upgrade to Kubernetes 1.${MIN_KUBERNETES_MINOR} or newer, which has native sidecars`, SECTION)]
+    ? [
+        problem(
+          text,
+          `upgrade to Kubernetes 1.${MIN_KUBERNETES_MINOR} or newer, which has native sidecars`,
+          CLUSTER_SECTION,
+        ),
+      ]
     : [ok(text)];
 }
 
-interface LabelledObject {
-  readonly metadata: {
-    readonly labels?: Readonly<Record<string, string>>;
-    readonly annotations?: Readonly<Record<string, string>>;
-  };
-}
-
-async function crdOutcomes({ read, version }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
-  const outcomes = await Promise.all(
-    kinds.map(async ({ plural }): Promise<readonly CheckOutcome[]> => {
-      const name = `${plural}.tallygate.dev`;
-      const crd = await readOrNone<LabelledObject>(read, resourcePath(CRD, '', name));
-      if (crd === undefined) {
-        return [problem(`${name} is missing`, 'install the chart with crds.install, or apply its CRDs', SECTION)];
-      }
-      const installed = crd.metadata.labels?.['app.kubernetes.io/version'];
-      return installed === undefined || installed === version
-        ? []
-        : [warning(`${name} is of version ${installed}, not ${version}`, 'upgrade the chart with its CRDs', SECTION)];
-    }),
-  );
-  const found = outcomes.flat();
-  return found.length > 0 ? found : [ok(`all ${kinds.length} are installed`)];
+interface AnnotatedObject {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
 }
 
 async function gatewayApiOutcomes({ read }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
   const path = resourcePath(CRD, '', 'gateways.gateway.networking.k8s.io');
-  const crd = await readOrNone<LabelledObject>(read, path);
+  const crd = await readOrNone<AnnotatedObject>(read, path);
   if (crd === undefined) {
-    return [problem('the CRDs of Gateway API are missing', 'install Envoy Gateway with its CRDs', SECTION)];
+    return [problem('the CRDs of Gateway API are missing', 'install Envoy Gateway with its CRDs', CLUSTER_SECTION)];
   }
   return [ok(`version ${crd.metadata.annotations?.['gateway.networking.k8s.io/bundle-version'] ?? 'unknown'}`)];
 }
@@ -164,11 +105,11 @@ async function envoyGatewayOutcomes({ read, namespace }: ClusterOfChecks): Promi
     readOrNone<DeploymentObject>(read, resourcePath(DEPLOYMENT, namespace, 'envoy-gateway')),
     readOrNone<{ readonly data?: Readonly<Record<string, string>> }>(
       read,
-      resourcePath(CONFIG_MAP, namespace, 'envoy-gateway-config'),
+      resourcePath(configMaps, namespace, 'envoy-gateway-config'),
     ),
   ]);
   if (deployment === undefined) {
-    return [problem(`no Deployment envoy-gateway is in ${namespace}`, install, SECTION)];
+    return [problem(`no Deployment envoy-gateway is in ${namespace}`, install, CLUSTER_SECTION)];
   }
   const config = parse(settings?.data?.['envoy-gateway.yaml'] ?? '{}') as EnvoyGatewayConfig | null;
   const { enableBackend = false, enableEnvoyPatchPolicy = false } = config?.extensionApis ?? {};
@@ -176,11 +117,28 @@ async function envoyGatewayOutcomes({ read, namespace }: ClusterOfChecks): Promi
   return [
     replicasOutcome(deployment),
     ...imageOutcomes(deployment, ENVOY_GATEWAY_VERSION, install),
-    enableBackend ? ok('its Backend API is on') : problem('its Backend API is off', value('enableBackend'), SECTION),
+    enableBackend
+      ? ok('its Backend API is on')
+      : problem('its Backend API is off', value('enableBackend'), CLUSTER_SECTION),
     enableEnvoyPatchPolicy
       ? ok('EnvoyPatchPolicy is on')
-      : warning('EnvoyPatchPolicy is off: no failover in a request', value('enableEnvoyPatchPolicy'), SECTION),
+      : patchOutcome(await list(read, ROUTE), value('enableEnvoyPatchPolicy')),
   ];
+}
+
+/** Only routes with several backends and `failover` report this condition. */
+function patchOutcome(routes: readonly ObjectWithStatus[], fix: string): CheckOutcome {
+  const lacking = routes.filter(({ status }) =>
+    status?.parents?.some(({ conditions }) =>
+      conditions?.some(({ type, status: state }) => type === 'tallygate.dev/FailoverWithinRequest' && state !== 'True'),
+    ),
+  );
+  if (lacking.length === 0) {
+    return ok('EnvoyPatchPolicy is off, and no route needs it');
+  }
+  const [first, ...more] = lacking.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  const names = more.length === 0 ? first : `${first} and ${more.length} more`;
+  return warning(`EnvoyPatchPolicy is off: ${names} cannot fail over within a request`, fix, CLUSTER_SECTION);
 }
 
 function replicasOutcome({ metadata, spec, status }: DeploymentObject): CheckOutcome {
@@ -188,9 +146,9 @@ function replicasOutcome({ metadata, spec, status }: DeploymentObject): CheckOut
   const text = `${ready} of ${wanted} replicas of ${metadata.namespace}/${metadata.name} are ready`;
   const fix = `see \`kubectl -n ${metadata.namespace} describe deployment ${metadata.name}\` and the log`;
   if (ready === 0) {
-    return problem(text, fix, SECTION);
+    return problem(text, fix, CLUSTER_SECTION);
   }
-  return ready < wanted ? warning(text, fix, SECTION) : ok(text);
+  return ready < wanted ? warning(text, fix, CLUSTER_SECTION) : ok(text);
 }
 
 /** Compares the tag of the image, if it is a version. */
@@ -199,7 +157,7 @@ function imageOutcomes({ spec }: DeploymentObject, wanted: string, fix: string):
   const version = /:v?(\d+\.\d+(?:\.\d+)?)(?:[-@]|$)/.exec(image)?.[1];
   return version === undefined || `${version}.`.startsWith(`${wanted}.`)
     ? []
-    : [warning(`its version is ${version}, not ${wanted}`, fix, SECTION)];
+    : [warning(`its version is ${version}, not ${wanted}`, fix, CLUSTER_SECTION)];
 }
 
 interface ControllerLease {
@@ -210,11 +168,19 @@ interface ControllerLease {
   };
 }
 
-async function controllerOutcomes({ read, version, now }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
-  const { items } = await list<DeploymentObject>(read, DEPLOYMENT, { selector: CONTROLLER_SELECTOR });
-  const [deployment, ...others] = items;
+const controllersOf = ({ read }: ClusterOfChecks) =>
+  list<DeploymentObject>(read, DEPLOYMENT, { selector: CONTROLLER_SELECTOR });
+
+async function controllerImage(cluster: ClusterOfChecks): Promise<string | undefined> {
+  const [deployment] = await controllersOf(cluster);
+  return deployment?.spec.template.spec.containers[0]?.image;
+}
+
+async function controllerOutcomes(cluster: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
+  const { read, version, now } = cluster;
+  const [deployment, ...others] = await controllersOf(cluster);
   if (deployment === undefined) {
-    return [problem('there is no controller', 'install the chart of Tallygate', SECTION)];
+    return [problem('there is no controller', 'install the chart of Tallygate', CLUSTER_SECTION)];
   }
   const { namespace } = deployment.metadata;
   const lease = await readOrNone<ControllerLease>(read, resourcePath(LEASE, namespace, CONTROLLER));
@@ -225,42 +191,9 @@ async function controllerOutcomes({ read, version, now }: ClusterOfChecks): Prom
     ...imageOutcomes(deployment, version, 'use the tallygate of the version of the controller'),
     isHeld
       ? ok(`${holderIdentity} holds its Lease`)
-      : problem('nobody holds its Lease', `see the log of the controller in ${namespace}`, SECTION),
+      : problem('nobody holds its Lease', `see the log of the controller in ${namespace}`, CLUSTER_SECTION),
     ...others.map(({ metadata }) =>
-      problem(`${metadata.namespace} has another controller`, 'keep one installation in a cluster', SECTION),
+      problem(`${metadata.namespace} has another controller`, 'keep one installation in a cluster', CLUSTER_SECTION),
     ),
   ];
-}
-
-interface ListedProxy {
-  readonly metadata: { readonly name: string };
-  readonly spec: {
-    readonly containers: readonly { readonly name: string }[];
-    readonly initContainers?: readonly { readonly name: string }[];
-  };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
-
-async function sidecarOutcomes({ read, namespace }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {
-  const { items } = await list<ListedProxy>(read, POD, { namespace, selector: PROXY_SELECTOR });
-  const having = items.filter(({ spec }) =>
-    [...spec.containers, ...(spec.initContainers ?? [])].some(({ name }) => name === SIDECAR),
-  );
-  if (having.length === 0) {
-    const text = `none of ${items.length} proxy pods in ${namespace} has a sidecar`;
-    const fix = 'use the GatewayClass of the chart, or merge `tallygate sidecar-patch` into your EnvoyProxy';
-    return [warning(text, fix, SECTION)];
-  }
-  const notReady = having.filter(
-    ({ status }) => !status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True'),
-  );
-  return notReady.length === 0
-    ? [ok(`${having.length} of ${items.length} proxy pods have one, and are ready`)]
-    : notReady.map(({ metadata }) =>
-        problem(
-          `pod ${namespace}/${metadata.name} is not ready`,
-          `see \`kubectl -n ${namespace} logs ${metadata.name} -c ${SIDECAR}\``,
-          SECTION,
-        ),
-      );
 }

@@ -1,14 +1,14 @@
 /** Checks the conditions in the statuses of resources. */
 import { type CheckOutcome, notChecked, ok, problem, warning } from './check-result.ts';
 
-interface StatusCondition {
+export interface StatusCondition {
   readonly type: string;
   readonly status: string;
   readonly reason: string;
   readonly message: string;
 }
 
-interface ConditionHolder {
+export interface ConditionHolder {
   readonly conditions?: readonly StatusCondition[];
 }
 
@@ -37,16 +37,26 @@ export function statusOutcomes(objects: readonly ObjectWithStatus[]): readonly C
     return holders
       .flatMap(({ conditions = [] }) => conditions)
       .filter((condition) => condition.status === 'False' && Object.hasOwn(expected, condition.type))
-      .map(({ type, reason, message }) =>
-        expected[type]!(
-          `${metadata.namespace}/${metadata.name} ${type}: False, ${reason}: ${message}`,
-          `see the reason ${reason} in docs/reference/conditions.md`,
+      .map(({ type, reason, message }) => {
+        const { text, fix } = partsOf(message, reason);
+        return expected[type]!(
+          `${metadata.namespace}/${metadata.name} ${type}: False, ${reason}: ${text}`,
+          fix,
           SECTION,
-        ),
-      );
+        );
+      });
   });
   if (outcomes.length > 0) {
     return outcomes;
   }
   return objects.length === 0 ? [notChecked('there is none')] : [ok(`${objects.length}, no condition is False`)];
+}
+
+/** Messages about a field end with their fix. */
+function partsOf(message: string, reason: string): { readonly text: string; readonly fix: string } {
+  const separator = '; fix: ';
+  const end = message.indexOf(separator);
+  return end === -1
+    ? { text: message, fix: `see the reason ${reason} in docs/reference/conditions.md` }
+    : { text: message.slice(0, end), fix: message.slice(end + separator.length) };
 }

@@ -1,14 +1,21 @@
-/** The console of a cluster: who sees which rows, and that its Service finds the next leader. */
+/**
+ * The console of a cluster: who sees which rows, and that its Service finds the next leader. The
+ * commands for a terminal show the same cluster.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { Document } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat } from './support/ask.ts';
 import { install, SYSTEM } from './support/helm.ts';
-import { condition, kubectl, waitUntil } from './support/kubectl.ts';
+import { apply, condition, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { proxyPods } from './support/reach.ts';
+import { newServiceAccount } from './support/service-account.ts';
+import { startTallygate, tallygate } from './support/tallygate.ts';
 import { type ClusterWorld, openGatewayOf, startClusterWorld } from './support/world.ts';
 
 const NAMESPACE = 'tge-console';
+const PROXIES = 'envoy-gateway-system';
 const keys = { red: 'tg-red-0000000000000000000000', ops: 'tg-ops-0000000000000000000000' } as const;
 type Tenant = keyof typeof keys;
 
@@ -52,6 +59,7 @@ const values = (name: string) => [
   'console.httpRoute.enabled=true',
   'console.httpRoute.parentRefs[0].name=ai',
   `console.httpRoute.parentRefs[0].namespace=${NAMESPACE}`,
+  'proxy.spec.provider.kubernetes.envoyDeployment.replicas=2',
 ];
 
 before(async () => {
@@ -114,6 +122,107 @@ it('the HTTPRoute of the chart leads callers through a Gateway to the console', 
   assert.deepEqual(await usageOf(keys.red, through), ['red 1']);
   assert.equal((await ask('usage', undefined, through)).status, 401);
   assert.match(await (await fetch(`${through}/`)).text(), /<title>/);
+});
+
+interface ShownTop {
+  readonly gateways: { readonly total: number; readonly problems: readonly string[] };
+  readonly spend: {
+    readonly rows: readonly { readonly name: string; readonly today: { readonly requests: number } }[];
+  };
+}
+
+interface ShownCheck {
+  readonly check: string;
+  readonly state: string;
+  readonly text: string;
+  readonly fix?: string;
+}
+
+/** Returns the exit code of `tallygate doctor --cluster`, and what has a fix. */
+async function doctor() {
+  const { code, stdout } = await tallygate(['doctor', '--cluster', '--json']);
+  const results = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as ShownCheck);
+  return { code, results, wrong: results.filter(({ fix }) => fix !== undefined) };
+}
+
+it('tallygate doctor finds nothing to fix', async () => {
+  const { code, results, wrong } = await doctor();
+  assert.deepEqual({ code, wrong }, { code: 0, wrong: [] });
+  const unchecked = results.filter(({ state }) => state === 'not checked').map(({ check }) => check);
+  assert.deepEqual(unchecked, ['certificates of Gateways', 'AIQuotaPolicy', 'AIGuardrailPolicy', 'AIContentPolicy']);
+});
+
+it('tallygate top shows all gateways and their tenants', async () => {
+  const { code, stdout, stderr } = await tallygate(['top', '--cluster', '--json']);
+  assert.equal(code, 0, stderr);
+  const { gateways, spend } = JSON.parse(stdout) as ShownTop;
+  assert.deepEqual(gateways, { total: 2, problems: [] });
+  assert.deepEqual(spend.rows.map(({ name, today }) => `${name} ${today.requests}`).sort(), ['ops 1', 'red 1']);
+});
+
+it('tallygate tail shows a request with the pod of its gateway', async () => {
+  const pods = await proxyPods(NAMESPACE, 'ai');
+  const child = startTallygate(['tail', '--cluster', '--tenant', 'ops']);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const lines = () => output.split('\n').filter((line) => line.includes('gpt-4o-mini'));
+  try {
+    await waitFor('the line of an earlier request', () => lines().length === 1, 10_000);
+    await askChat(world.url, { model: 'gpt-4o-mini', headers: { authorization: `Bearer ${keys.ops}` } });
+    await waitFor('the line of this request', () => lines().length === 2, 10_000);
+    for (const line of lines()) {
+      assert.match(line, / 200 .* ops /);
+      assert.ok(
+        pods.some(({ metadata }) => line.includes(metadata.name)),
+        line,
+      );
+    }
+  } finally {
+    child.kill();
+  }
+});
+
+it('a ServiceAccount needs the rights that the error names', async (t) => {
+  const account = await newServiceAccount(PROXIES, 'tge-terminal');
+  t.after(() => account.remove());
+  const top = () => tallygate(['top', '--cluster', '--once'], { KUBECONFIG: account.kubeconfig });
+  const pods = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
+  await account.allow([pods]);
+  assert.match((await top()).stderr, /ask for a Role in \S+ with list on pods, and create and get on pods\/exec\n$/);
+  await account.allow([pods, { apiGroups: [''], resources: ['pods/exec'], verbs: ['create', 'get'] }]);
+  await waitFor('the rights', async () => (await top()).code === 0, 10_000);
+});
+
+it('tallygate doctor names the backend whose Secret is gone', async () => {
+  await kubectl('-n', NAMESPACE, 'delete', 'secret', 'key-of-openai');
+  await waitFor('the problem', async () => (await doctor()).code === 1, 20_000);
+  const found = (await doctor()).wrong.find(({ check }) => check === 'AIBackend');
+  assert.match(found?.text ?? '', /^tge-console\/openai .*Secret tge-console\/key-of-openai does not exist$/);
+  assert.equal(found?.fix, 'create it, or correct the name');
+});
+
+it('tallygate doctor names the field that a CRD lacks', async (t) => {
+  const crd = 'aibackends.tallygate.dev';
+  const path = '/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/schema/enum/0';
+  const { metadata, spec } = await get('crd', crd);
+  t.after(() =>
+    apply([
+      {
+        apiVersion: 'apiextensions.k8s.io/v1',
+        kind: 'CustomResourceDefinition',
+        metadata: { name: metadata.name },
+        spec,
+      },
+    ]),
+  );
+  await kubectl('patch', 'crd', crd, '--type=json', '-p', JSON.stringify([{ op: 'remove', path }]));
+  const found = (await doctor()).wrong.find(({ check }) => check === 'CRDs');
+  assert.match(found?.text ?? '', /^aibackends\.tallygate\.dev lacks spec\.schema=/);
 });
 
 it('the Service finds the next leader', async (t) => {
