@@ -99,7 +99,7 @@ const policies: readonly Document[] = [
 
 /** What stays empty without failures, traces, content policies and a shared store. */
 const ofTrouble =
-  /error_type|_(backend_failures|content_dropped|exhausted_at|guardrail_failures|overdraft|quota_store|quota_wait|shadow_refused|spans|unmetered)/;
+  /error_type|_(backend_attempts|backend_failures|content_dropped|exhausted_at|guardrail_failures|overdraft|quota_store|quota_wait|shadow_refused|spans|unmetered)/;
 
 describe('the dashboards of the chart', { skip }, () => {
   let world: ClusterWorld;

@@ -28,9 +28,15 @@ const dashboards = readdirSync(folder).map((file) => ({
 /** Serves the metrics of a controller, which only a cluster has, by the names in its source. */
 async function startControllerMetrics(): Promise<http.Server> {
   const source = readFileSync(path.join(repository, 'cli/controller.ts'), 'utf8');
-  const lines = [...source.matchAll(/\b(counter|gauge)\(\s*'([a-z._]+)'/g)].map(
-    ([, type, name]) => `${name!.replaceAll('.', '_')}${type === 'counter' ? '_total' : ''} 1\n`,
-  );
+  const shown = (name: string) => name.replaceAll('.', '_');
+  const lines = [
+    ...Array.from(source.matchAll(/\b(counter|gauge)\(\s*'([a-z._]+)'/g), ([, type, name]) => {
+      return `${shown(name!)}${type === 'counter' ? '_total' : ''} 1\n`;
+    }),
+    ...Array.from(source.matchAll(/\bgaugeBy\(\s*'([a-z._]+)',\s*'([a-z._]+)'/g), ([, name, label]) => {
+      return `${shown(name!)}{${shown(label!)}="one"} 1\n`;
+    }),
+  ];
   const server = http.createServer((_, response) => response.end(lines.join('')));
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);

@@ -74,13 +74,26 @@ const ofGateway = { targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Ga
 const secretSelector = { matchLabels: { 'tallygate.dev/api-key': 'true' } };
 
 async function documents(port: number, oddPort: number): Promise<readonly Document[]> {
-  const models = [{ name: 'gpt-4o-mini', maxOutputTokens: 16_384, prices: price('2.5', '10') }];
+  const model = 'gpt-4o-mini';
+  const models = [{ name: model, maxOutputTokens: 16_384, prices: price('2.5', '10') }];
   const api = 'tallygate.dev/v1alpha1';
   return [
     ...backends(port).slice(1),
     backend('openai', { port, models }),
     backend('odd', { port: oddPort }),
     ...limitedRoute(limits),
+    backend('spare', { port, models }),
+    route('failing', [
+      {
+        name: 'failing',
+        models: ['failing'],
+        backendRefs: [
+          { name: 'openai', model },
+          { name: 'spare', model, priority: 1 },
+        ],
+        more: { failover: { cooldown: '1ms' } },
+      },
+    ]),
     route('odd', [{ name: 'odd', models: ['odd'], backendRefs: [{ name: 'odd' }] }]),
     quotaPolicy('odd', 'odd', [teamQuota('tokens', 'TotalTokens', 1_000_000, { unmetered: 'Allow' })]),
     ...TENANTS.map((tenant) => ({
@@ -207,6 +220,7 @@ async function sendAll(world: World): Promise<void> {
     chat(world, 'plenty', { team: TEAM, headers: { authorization: `Bearer ${keyOf(TENANTS[1]!)}` }, body: stream }),
     ask('plenty', { status: 503 }),
     ask('plenty', { status: 429 }),
+    ask('failing', { status: 503 }),
     ask('plenty', { tokens: 500, fail: { when: 'in', how: 'reset' } }, stream),
     ask('plenty', {}, says('Write to ada@example.com, not to 203.0.113.7.')),
     ask('plenty', {}, says('My card is 4111 1111 1111 1111.')),
