@@ -2,7 +2,9 @@
 import { ResponseTexts } from '../guard/text/responses/response-texts.ts';
 import { unitsOf } from '../guard/text/string-units.ts';
 import { EventData } from '../providers/event.ts';
+import { EventTemplates } from '../providers/template.ts';
 import { type EventSplitter, newEventSplitter } from '../sse/events.ts';
+import { type AnswerForm, type AnswerText, answerForm } from './answer-form.ts';
 import { type CollectedTexts, type ContentDropReason, type ContentText, finished } from './content-text.ts';
 
 /** What a document may have beside the text that is kept. */
@@ -10,6 +12,13 @@ const OTHER_BYTES = 256 * 1024;
 
 /** A hostile stream may name any number of channels, and send any number of texts. */
 const MAX_TEXTS = 1024;
+
+/** What is used again for each event of a stream. */
+interface EventReading {
+  readonly data: EventData;
+  readonly texts: ResponseTexts;
+  readonly templates: EventTemplates<AnswerForm>;
+}
 
 export class AnswerTexts {
   /** Present once nothing of the answer can be kept. */
@@ -21,7 +30,7 @@ export class AnswerTexts {
   /** The texts of a stream that go on. */
   readonly #open = new Map<string, ContentText>();
   #splitter: EventSplitter | undefined;
-  #event: { readonly data: EventData; readonly texts: ResponseTexts } | undefined;
+  #event: EventReading | undefined;
   /** The document so far. */
   #pieces: Uint8Array[] = [];
   #pieceBytes = 0;
@@ -93,36 +102,53 @@ export class AnswerTexts {
   }
 
   #read(bytes: Uint8Array, start: number, end: number): void {
-    this.#event ??= { data: new EventData(), texts: new ResponseTexts(true) };
-    const { data, texts } = this.#event;
+    this.#event ??= { data: new EventData(), texts: new ResponseTexts(true), templates: new EventTemplates() };
+    const { data, texts, templates } = this.#event;
+    const known = templates.match(bytes, start, end);
+    if (known !== undefined) {
+      for (const { hole, text } of known.texts) {
+        this.#takeText(bytes, templates.holeStarts[hole]!, templates.holeEnds[hole]!, text);
+      }
+      return;
+    }
     if (data.find(bytes, start, end) && finished(texts.read(data.bytes, data.start, data.end, 0))) {
       this.#take(data.bytes, texts);
+      const learned = data.inPlace ? answerForm(bytes, start, end, texts.texts) : undefined;
+      if (learned !== undefined) {
+        templates.learn(bytes, start, end, learned.holes, learned.form);
+      }
     }
   }
 
   #take(bytes: Uint8Array, { texts }: ResponseTexts): void {
-    for (const { start, end, scope, form, channel, whole, repeats } of texts) {
-      if (repeats || form === 'number' || end === start) {
-        continue;
+    for (const text of texts) {
+      if (!text.repeats && text.form !== 'number') {
+        this.#takeText(bytes, text.start, text.end, text);
       }
-      if (this.#left <= 0) {
-        this.#truncated = true;
-        return;
-      }
-      const units = unitsOf(bytes, start, end);
-      const taken = units.slice(0, this.#left);
-      this.#left -= taken.length;
-      const isCut = taken.length < units.length;
-      this.#truncated ||= isCut;
-      this.#add({ scope, isJson: form === 'json', text: taken, isCut }, whole ? undefined : channel);
     }
   }
 
-  #add(text: ContentText, channel: string | undefined): void {
+  #takeText(bytes: Uint8Array, start: number, end: number, { scope, form, channel, whole }: AnswerText): void {
+    if (end === start) {
+      return;
+    }
+    if (this.#left <= 0) {
+      this.#truncated = true;
+      return;
+    }
+    const units = unitsOf(bytes, start, end);
+    const taken = units.length <= this.#left ? units : units.slice(0, this.#left);
+    this.#left -= taken.length;
+    const isCut = taken.length < units.length;
+    this.#truncated ||= isCut;
+    this.#add(scope, form === 'json', taken, isCut, whole ? undefined : channel);
+  }
+
+  #add(scope: ContentText['scope'], isJson: boolean, units: string, isCut: boolean, channel: string | undefined): void {
     const known = channel === undefined ? undefined : this.#open.get(channel);
     if (known !== undefined) {
-      known.text += text.text;
-      known.isCut = text.isCut;
+      known.text += units;
+      known.isCut = isCut;
       return;
     }
     if (this.#texts.length === MAX_TEXTS) {
@@ -130,6 +156,7 @@ export class AnswerTexts {
       this.#truncated = true;
       return;
     }
+    const text = { scope, isJson, text: units, isCut };
     this.#texts.push(text);
     if (channel !== undefined) {
       this.#open.set(channel, text);
