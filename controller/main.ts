@@ -8,6 +8,7 @@ import type { ThresholdReport } from '../contract/budget-report.ts';
 import type { KeyCounts } from '../jwks/key-fetcher.ts';
 import type { DeliveryCounts } from '../notify/webhook-sender.ts';
 import type { Address } from '../runtime/environment.ts';
+import type { HttpServer } from '../runtime/http-server.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterOptions } from '../translate/kubernetes/plan.ts';
 import { clusterFetchGuard } from '../translate/link/fetch-guard.ts';
@@ -23,7 +24,7 @@ import { BudgetBoard } from './budget-board.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
 import { ClusterTokens } from './cloud-tokens.ts';
 import { ClusterConsole, type ClusterConsoleOptions } from './console.ts';
-import { type ConsoleServer, startConsoleServer } from './console-server.ts';
+import { startConsoleServer } from './console-server.ts';
 import { HealthBoard } from './health-board.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { labelLeader } from './leader-label.ts';
@@ -119,7 +120,7 @@ class ClusterController implements Controller {
   #boards: { readonly budgets: BudgetBoard; readonly health: HealthBoard } | undefined;
   #boardTimers: readonly NodeJS.Timeout[] = [];
   #push: PushServer | undefined;
-  #console: ConsoleServer | undefined;
+  #console: HttpServer | undefined;
   #reconciler: Reconciler | undefined;
   #loop: ReconcileLoop | undefined;
   #election: LeaderElection | undefined;
@@ -301,7 +302,7 @@ class ClusterController implements Controller {
     return push;
   }
 
-  async #startConsole(push: PushServer): Promise<ConsoleServer | undefined> {
+  async #startConsole(push: PushServer): Promise<HttpServer | undefined> {
     const { console: served, log } = this.#options;
     if (served === undefined) {
       return undefined;

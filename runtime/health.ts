@@ -2,10 +2,9 @@
  * A small HTTP server that reports the state of the process: `/healthz` (alive), `/readyz` (accepts
  * work) and `/metrics` (Prometheus text).
  */
-import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Address } from './environment.ts';
+import { type HttpServer, startHttpServer } from './http-server.ts';
 import { METRICS_TYPES, type MetricsFormat } from './metrics-format.ts';
 
 export interface Readiness {
@@ -22,14 +21,11 @@ export interface HealthOptions {
   readonly pages?: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
 }
 
-export interface HealthServer {
-  /** The TCP port that was bound; 0 for a Unix socket. */
-  readonly port: number;
-  close(): Promise<void>;
-}
+/** Of probes, scrapers and, on one machine, browsers; a page opens up to six. */
+const MAX_CONNECTIONS = 64;
 
 /** Rejects with the system's error if the address cannot be bound. */
-export async function startHealthServer({ address, readiness, metrics, pages }: HealthOptions): Promise<HealthServer> {
+export async function startHealthServer({ address, readiness, metrics, pages }: HealthOptions): Promise<HttpServer> {
   const answer = async (path: string, accept = ''): Promise<readonly [status: number, type: string, body: string]> => {
     switch (path) {
       case '/healthz':
@@ -46,7 +42,7 @@ export async function startHealthServer({ address, readiness, metrics, pages }: 
         return [404, 'text/plain', 'Here are /healthz, /readyz and /metrics.\n'];
     }
   };
-  const server = createServer((request, response) => {
+  const handle: RequestListener = (request, response) => {
     if (pages?.(request, response)) {
       return;
     }
@@ -59,31 +55,8 @@ export async function startHealthServer({ address, readiness, metrics, pages }: 
       ([status, type, body]) => response.writeHead(status, { 'content-type': type }).end(body),
       () => response.writeHead(503, { 'content-type': 'text/plain' }).end('Not available now; ask again.\n'),
     );
-  });
-  // A scraper needs few connections, and a stuck one must not keep memory or the process.
-  server.maxConnections = 64;
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 5_000;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    if (address.type === 'unix') {
-      rmSync(address.path, { force: true });
-      server.listen(address.path, () => {
-        chmodSync(address.path, 0o600);
-        resolve();
-      });
-    } else {
-      server.listen({ host: address.host, port: address.port }, resolve);
-    }
-  });
-  return {
-    port: address.type === 'tcp' ? (server.address() as AddressInfo).port : 0,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
+  return await startHttpServer({ address, maxConnections: MAX_CONNECTIONS, handle });
 }
 
 /** Returns the format that the header `accept` prefers. */

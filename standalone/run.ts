@@ -15,7 +15,8 @@ import type { OperatorMatch } from '../console/api/viewer.ts';
 import type { KeyFetcher } from '../jwks/key-fetcher.ts';
 import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
-import { type HealthOptions, type HealthServer, startHealthServer } from '../runtime/health.ts';
+import { type HealthOptions, startHealthServer } from '../runtime/health.ts';
+import type { HttpServer } from '../runtime/http-server.ts';
 import type { Log } from '../runtime/log.ts';
 import { joinMetrics, METRICS_TYPES } from '../runtime/metrics-format.ts';
 import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
@@ -110,7 +111,7 @@ class StandaloneGateway {
   readonly #files: EnvoyFiles;
   readonly #processes: Processes;
   readonly #deps: ApplyDeps;
-  #health: HealthServer | undefined;
+  #health: HttpServer | undefined;
   /** Set when everything has been started. */
   #reload: ConfigReload | undefined;
   #stopping = false;
@@ -272,7 +273,7 @@ async function startHealth({
   tokens,
   alerts,
   stopping,
-}: HealthSources): Promise<HealthServer> {
+}: HealthSources): Promise<HttpServer> {
   const { metricsAddress } = options;
   const server = startHealthServer({
     address: metricsAddress,
