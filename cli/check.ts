@@ -3,7 +3,6 @@
  * that `tallygate run` would write. Uses no network and no secrets.
  */
 import { parseArgs } from 'node:util';
-import { stringify } from 'yaml';
 import { noGateway } from '../standalone/load.ts';
 import { readSources } from '../standalone/sources.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
@@ -11,6 +10,8 @@ import { type Problem, problemText } from '../translate/problem.ts';
 import { readWorld } from '../translate/read/read.ts';
 import type { Lookup } from '../translate/read/variables.ts';
 import { translate } from '../translate/translate.ts';
+import { printable, printableJson, printableLines } from './terminal/printable.ts';
+import { printableYaml } from './terminal/yaml.ts';
 
 export interface CheckOutput {
   readonly stdout: { write(text: string): unknown };
@@ -46,7 +47,7 @@ export const exampleEnvoy: EnvoyOptions = {
 export async function check(args: readonly string[], { stdout, stderr }: CheckOutput): Promise<number> {
   const options = parse(args);
   if (typeof options === 'string') {
-    stderr.write(`${options}\n\n${usage}`);
+    stderr.write(`${printableLines(options)}\n\n${usage}`);
     return 2;
   }
   if (options.help) {
@@ -58,16 +59,16 @@ export async function check(args: readonly string[], { stdout, stderr }: CheckOu
   const plan = translate(read.world, { envoy: exampleEnvoy, routeSecret: 'example' });
   const problems = [...read.problems, ...plan.problems];
   for (const { text } of unreadable) {
-    stderr.write(`${text}\n`);
+    stderr.write(`${printable(text)}\n`);
   }
   for (const problem of problems) {
-    stderr.write(`${label(problem)}${problemText(problem)}\n`);
+    stderr.write(`${label(problem)}${printable(problemText(problem))}\n`);
   }
   const errors = unreadable.length + problems.filter(({ severity }) => severity === 'Error').length;
   let warnings = problems.filter(({ severity }) => severity === 'Warning').length;
   // Not an error here, because other files may complete these.
   if (errors === 0 && plan.envoy.listeners.length === 0) {
-    stderr.write(`warning: ${noGateway(options.paths)}\n`);
+    stderr.write(`warning: ${printable(noGateway(options.paths))}\n`);
     warnings++;
   }
   if (errors === 0) {
@@ -128,8 +129,8 @@ function rendered({ policy, envoy, secrets, statuses }: Plan, format: Format): s
     case 'none':
       return '';
     case 'json':
-      return `${JSON.stringify(shown, undefined, 2)}\n`;
+      return `${printableJson(shown, 2)}\n`;
     case 'yaml':
-      return stringify(shown, { aliasDuplicateObjects: false, lineWidth: 0 });
+      return printableYaml(shown, { aliasDuplicateObjects: false, lineWidth: 0 });
   }
 }

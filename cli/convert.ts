@@ -6,6 +6,7 @@ import { problemText } from '../translate/problem.ts';
 import { type ConvertedFiles, convert as convertFiles, type SourceName, sourceNames } from './convert/convert.ts';
 import { draftsToYaml } from './convert/draft.ts';
 import { reportText } from './convert/report.ts';
+import { printable, printableJson } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate convert FILE|FOLDER… [OPTION]…
@@ -69,25 +70,25 @@ export function convertPaths(
 ): number {
   const { files, unreadable } = readSources(paths);
   for (const { text } of unreadable) {
-    stderr.write(`${text}\n`);
+    stderr.write(`${printable(text)}\n`);
   }
   if (unreadable.length > 0) {
     return 1;
   }
   const conversion = convertFiles(files, source, (name) => env[name]);
   for (const problem of conversion.problems) {
-    stderr.write(`${problemText(problem)}\n`);
+    stderr.write(`${printable(problemText(problem))}\n`);
   }
   if (conversion.drafts.length === 0) {
     return 1;
   }
   const written = write(conversion, output, stdout);
   if (written !== undefined) {
-    stderr.write(`${written}\n`);
+    stderr.write(`${printable(written)}\n`);
     return 1;
   }
   const { entries } = conversion;
-  stderr.write(json ? `${JSON.stringify({ fields: entries }, undefined, 2)}\n` : reportText(entries));
+  stderr.write(json ? `${printableJson({ fields: entries }, 2)}\n` : reportText(entries));
   const isExact = entries.every(({ verdict }) => verdict === 'Converted' || verdict === 'NotNeeded');
   return conversion.problems.length > 0 || (strict === true && !isExact) ? 1 : 0;
 }

@@ -15,6 +15,7 @@ import { resultLines, resultReport } from './doctor/report.ts';
 import { runChecks } from './doctor/run-checks.ts';
 import { type Settings, stateHome } from './environment.ts';
 import { type ClusterFlags, clusterOptions } from './sidecar-commands.ts';
+import { hasColors } from './terminal/text.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -71,7 +72,7 @@ export const doctor: Verb = async ({ args, settings }) => {
     return wrongUse('doctor', '--metrics must be HOST:PORT, :PORT or unix:PATH', usage);
   }
   const results = await runChecks(checks, DEADLINE_MS);
-  const isColoured = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  const isColoured = hasColors(process.stdout);
   process.stdout.write(values.json ? resultLines(results) : resultReport(results, isColoured));
   // What a late check waits for must not keep the process.
   process.exit(results.some(({ state }) => state === 'problem') ? 1 : 0);

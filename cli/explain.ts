@@ -13,6 +13,7 @@ import {
   withSidecars,
 } from './sidecar-commands.ts';
 import { table } from './table.ts';
+import { printableJsonLines } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate explain REQUEST-ID [OPTION]…
@@ -58,7 +59,7 @@ export const explain: Verb = async ({ args, settings }) => {
       `request ${id} is not recorded; it may still run, be too old, or be known to another gateway`,
     );
   }
-  process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
+  process.stdout.write(values.json ? printableJsonLines(found) : found.map(shown).join('\n'));
   return 0;
 };
 
@@ -80,7 +81,7 @@ async function explainOfCluster(values: ExplainFlags, id: string): Promise<numbe
     }
   }
   const found = [...known.values()];
-  process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
+  process.stdout.write(values.json ? printableJsonLines(found) : found.map(shown).join('\n'));
   return reportProblems(
     found.length > 0 ? problems.filter((problem) => !problem.includes('is not recorded')) : problems,
   );

@@ -1,5 +1,4 @@
 /** The Secret that describes an API key: built for a new key, and read for a list. */
-import { stringify } from 'yaml';
 import {
   API_KEY_ANNOTATIONS,
   API_KEY_FIELD,
@@ -9,6 +8,7 @@ import {
 } from '../contract/api-key.ts';
 import { apiKeySecret, isApiKeySecret } from '../translate/read/api-key-secret.ts';
 import { type ApiKeySecret, secretText } from '../translate/world.ts';
+import { printableYaml } from './terminal/yaml.ts';
 
 export interface KeySecret {
   readonly apiVersion: 'v1';
@@ -73,7 +73,7 @@ export function keySecret(
 
 /** Quotes what YAML 1.1 takes for another type (`on`, times), because kubectl reads that. */
 export function keySecretYaml(secret: KeySecret): string {
-  return stringify(secret, { compat: 'yaml-1.1', lineWidth: 0 });
+  return printableYaml(secret, { compat: 'yaml-1.1', lineWidth: 0 });
 }
 
 /** Returns `key-TENANT-USER` as the name of an object. */

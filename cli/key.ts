@@ -17,6 +17,8 @@ import {
   readKey,
 } from './key-secret.ts';
 import { table } from './table.ts';
+import { writeError, writeErrorLines } from './terminal/errors.ts';
+import { printableJsonLines } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate key create --tenant TENANT --user USER [OPTION]…
@@ -104,14 +106,12 @@ async function create(values: KeyOptions): Promise<number> {
   }
   if (values.output !== undefined) {
     process.stdout.write(keySecretYaml(secretIn(values.namespace ?? 'default')));
-    process.stderr.write(`tallygate: the key of this Secret, which is not shown again:\n${created}\n`);
+    writeErrorLines(`the key of this Secret, which is not shown again:\n${created}`);
     return 0;
   }
   return withStore(values, async (store) => {
     await store.create(secretIn(store.namespace));
-    process.stderr.write(
-      `tallygate: created Secret ${store.namespace}/${name} in ${store.place}; its key follows and is not shown again\n`,
-    );
+    writeError(`created Secret ${store.namespace}/${name} in ${store.place}; its key follows and is not shown again`);
     process.stdout.write(`${created}\n`);
     return 0;
   });
@@ -120,7 +120,7 @@ async function create(values: KeyOptions): Promise<number> {
 async function list(store: ApiKeyStore, values: KeyOptions): Promise<number> {
   const secrets = await store.list();
   if (secrets.length === 0 && !values.json) {
-    process.stderr.write(`tallygate: no API keys in namespace ${store.namespace} of ${store.place}\n`);
+    writeError(`no API keys in namespace ${store.namespace} of ${store.place}`);
     return 0;
   }
   show(secrets, values);
@@ -154,7 +154,7 @@ async function revoke(store: ApiKeyStore, name: string): Promise<number> {
       `no API key ${store.namespace}/${name} in ${store.place}; tallygate key list shows the names`,
     );
   }
-  process.stderr.write(`tallygate: revoked ${store.namespace}/${name} in ${store.place}\n`);
+  writeError(`revoked ${store.namespace}/${name} in ${store.place}`);
   return 0;
 }
 
@@ -171,7 +171,7 @@ async function withStore(values: KeyOptions, work: (store: ApiKeyStore) => Promi
 function show(secrets: readonly KeySecret[], { json }: KeyOptions): void {
   const keys = secrets.map((secret) => listedKey(secret, Date.now()));
   keys.sort((one, other) => (one.name < other.name ? -1 : 1));
-  process.stdout.write(json ? keys.map((one) => `${JSON.stringify(one)}\n`).join('') : keyTable(keys));
+  process.stdout.write(json ? printableJsonLines(keys) : keyTable(keys));
 }
 
 function keyTable(keys: readonly ListedKey[]): string {

@@ -14,6 +14,7 @@ import {
   supportsDevices,
 } from './sign-in/identity-provider.ts';
 import { openBrowser, openRedirectServer } from './sign-in/redirect-server.ts';
+import { printable } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate login URL [OPTION]…
@@ -78,13 +79,18 @@ export const login: Verb = async ({ args, settings }) => {
   await file.locked(async (stored, write) =>
     write({ ...stored, current: url, gateways: { ...stored.gateways, [url]: credentials } }),
   );
-  process.stderr.write(`Signed in to ${url}${userName === undefined ? '' : ` as ${userName}`}.\n`);
+  tell(`Signed in to ${url}${userName === undefined ? '' : ` as ${userName}`}.`);
   if (credentials.refreshToken === undefined) {
     const until = new Date(credentials.expiresAtMs).toISOString();
-    process.stderr.write(`The identity provider issued no refresh token; sign in again after ${until}.\n`);
+    tell(`The identity provider issued no refresh token; sign in again after ${until}.`);
   }
   return 0;
 };
+
+/** The provider chooses URLs, codes and names. */
+function tell(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
+}
 
 async function signInOf(url: string, values: LoginOptions): Promise<SignIn> {
   const { issuer, 'client-id': clientId, scope, audience, token } = values;
@@ -105,9 +111,9 @@ function showDevicePrompt(prompt: {
   readonly code: string;
   readonly urlWithCode?: string | undefined;
 }): void {
-  process.stderr.write(`Open ${prompt.url} and enter the code ${prompt.code}\n`);
+  tell(`Open ${prompt.url} and enter the code ${prompt.code}`);
   if (prompt.urlWithCode !== undefined) {
-    process.stderr.write(`or open ${prompt.urlWithCode}\n`);
+    tell(`or open ${prompt.urlWithCode}`);
   }
 }
 
@@ -116,7 +122,7 @@ async function signInByBrowser(provider: IdentityProvider, port: number, opens: 
   let shown = 'The sign-in failed. The terminal shows the reason.';
   try {
     const { url, state, finish } = await authorize(provider, server.uri);
-    process.stderr.write(`Open ${url}\n`);
+    tell(`Open ${url}`);
     if (opens) {
       openBrowser(url, process.platform);
     }

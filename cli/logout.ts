@@ -6,6 +6,7 @@ import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile } from './sign-in/credentials.ts';
 import { gatewayUrl } from './sign-in/gateway.ts';
 import { revokeCredentials } from './sign-in/identity-provider.ts';
+import { writeError } from './terminal/errors.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate logout [URL]
@@ -37,9 +38,7 @@ export const logout: Verb = async ({ args, settings }) => {
   process.stderr.write(`Signed out of ${url}.\n`);
   trustSystemAuthorities();
   if (!(await revokeCredentials(credentials))) {
-    process.stderr.write(
-      `tallygate: ${credentials.signIn.issuer} did not revoke the refresh token; end the session there\n`,
-    );
+    writeError(`${credentials.signIn.issuer} did not revoke the refresh token; end the session there`);
   }
   return 0;
 };

@@ -6,6 +6,7 @@ import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { readSettings } from './environment.ts';
+import { writeErrorLines } from './terminal/errors.ts';
 import { isOperatorError, type Verb } from './verb.ts';
 
 /** Loaded on demand: each process loads only what it needs. */
@@ -75,13 +76,13 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       ? verbs['version']
       : undefined;
   if (verb === undefined) {
-    process.stderr.write(`tallygate: unknown command "${name}"\n\n${usage}`);
+    writeErrorLines(`unknown command "${name}"\n\n${usage}`);
     return 2;
   }
   const { values: settings, problems } = readSettings(process.env);
   if (problems.length > 0) {
     for (const problem of problems) {
-      process.stderr.write(`tallygate: ${problem}\n`);
+      writeErrorLines(problem);
     }
     return 2;
   }
@@ -96,9 +97,9 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (isOperatorError(error)) {
-    process.stderr.write(`tallygate: ${error.message}\n`);
+    writeErrorLines(error.message);
   } else {
-    process.stderr.write(`tallygate: internal error: ${error instanceof Error ? error.stack : error}\n`);
+    writeErrorLines(`internal error: ${error instanceof Error ? error.stack : error}`);
   }
   process.exitCode = 1;
 }

@@ -1,6 +1,5 @@
 /** `tallygate prices import`: writes the models of a published price list for an AIBackend. */
 import { readFileSync } from 'node:fs';
-import { stringify } from 'yaml';
 import { modelPattern } from '../crds/schema.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { readJson } from './price-lists/json-place.ts';
@@ -8,6 +7,8 @@ import { areFree, type WrittenPrices, writtenPrices } from './price-lists/listed
 import { litellm } from './price-lists/litellm.ts';
 import { modelsDev } from './price-lists/models-dev.ts';
 import { Findings, type ListEntry, type PriceListFormat } from './price-lists/price-list.ts';
+import { printable, printableLines } from './terminal/printable.ts';
+import { printableYaml } from './terminal/yaml.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate prices import --from models.dev|litellm FILE [OPTION]…
@@ -52,10 +53,10 @@ export const prices: Verb = async ({ args }) => {
   const chosen = chosenEntries(format, provider, globs, file);
   const findings = new Findings();
   const models = writtenModels(chosen, format, findings);
-  process.stderr.write(findings.lines().join(''));
+  process.stderr.write(findings.lines().map(printableLines).join(''));
   const priced = models.filter((model) => model.prices !== undefined).length;
   process.stderr.write(`${models.length} models, ${priced} with prices\n`);
-  process.stdout.write(`# ${chosen[0]!.provider} in ${format.source}\n${stringify({ models })}`);
+  process.stdout.write(`# ${printable(chosen[0]!.provider)} in ${format.source}\n${printableYaml({ models })}`);
   return 0;
 };
 

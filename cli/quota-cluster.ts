@@ -12,6 +12,7 @@ import {
   sidecarPods,
   withSidecars,
 } from './sidecar-commands.ts';
+import { printableJsonLines, printableLines } from './terminal/printable.ts';
 
 export interface ClusterQuotaCommand extends ClusterFlags {
   readonly verb: 'list' | 'reset' | 'grant' | 'audit';
@@ -46,7 +47,7 @@ function print<T extends object>(
   tableOf: (lines: readonly OfPod<T>[]) => string,
 ): void {
   const lines = outputs.flatMap(({ pod, stdout }) => jsonLines<T>(stdout).map((line) => ({ pod, ...line })));
-  process.stdout.write(json ? lines.map((line) => `${JSON.stringify(line)}\n`).join('') : tableOf(lines));
+  process.stdout.write(json ? printableJsonLines(lines) : tableOf(lines));
 }
 
 /** Changes one pod after the other; where they share a store, the first that can do it. */
@@ -60,7 +61,9 @@ async function change(sidecars: Sidecars, command: ClusterQuotaCommand): Promise
     for (const { stdout } of outputs) {
       const result = JSON.parse(stdout) as ResetBudgets | GrantedBudget;
       const text = 'budgets' in result ? resetText(result) : grantText(result);
-      process.stdout.write(command.json ? `${JSON.stringify({ pod, ...result })}\n` : `pod ${pod}: ${text}\n`);
+      process.stdout.write(
+        command.json ? printableJsonLines([{ pod, ...result }]) : printableLines(`pod ${pod}: ${text}\n`),
+      );
       done++;
       // Without a key, each pod knows only the keys that it has used.
       if (result.shared && (command.verb === 'grant' || command.key !== undefined)) {

@@ -10,6 +10,7 @@ import { jsonLines, quotaSocket, request } from './quota-client.ts';
 import { quotaOfCluster } from './quota-cluster.ts';
 import { auditTable, budgetTable, grantText, resetText } from './quota-tables.ts';
 import { clusterOptions, clusterUsage } from './sidecar-commands.ts';
+import { printableJsonLines, printableLines } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate quota list [NAMESPACE/POLICY/QUOTA] [--key VALUE]… [OPTION]…
@@ -119,7 +120,7 @@ function wrongArguments(
 async function list({ socket, query, json }: QuotaCommand): Promise<void> {
   const budgets = jsonLines<Budget>(await request(socket, 'GET', `/budgets?${query}`));
   budgets.sort((one, other) => compare(one.quota, other.quota) || compare(one.key.join(), other.key.join()));
-  process.stdout.write(json ? budgets.map((one) => `${JSON.stringify(one)}\n`).join('') : budgetTable(budgets));
+  process.stdout.write(json ? printableJsonLines(budgets) : budgetTable(budgets));
 }
 
 async function reset({ socket, query, what, json }: QuotaCommand): Promise<void> {
@@ -127,17 +128,19 @@ async function reset({ socket, query, what, json }: QuotaCommand): Promise<void>
   if (done.budgets === 0) {
     throw new OperatorError(`no budget of ${what} is in use; tallygate quota list shows the budgets in use`);
   }
-  process.stdout.write(json ? `${JSON.stringify(done)}\n` : `${query.get('quota')}: ${resetText(done)}\n`);
+  process.stdout.write(
+    json ? printableJsonLines([done]) : printableLines(`${query.get('quota')}: ${resetText(done)}\n`),
+  );
 }
 
 async function grant({ socket, query, what, json }: QuotaCommand): Promise<void> {
   const done = JSON.parse(await request(socket, 'POST', `/grant?${query}`)) as GrantedBudget;
-  process.stdout.write(json ? `${JSON.stringify(done)}\n` : `${what}: ${grantText(done)}\n`);
+  process.stdout.write(json ? printableJsonLines([done]) : printableLines(`${what}: ${grantText(done)}\n`));
 }
 
 async function showAudit({ socket, query, json }: QuotaCommand): Promise<void> {
   const entries = jsonLines<AuditEntry>(await request(socket, 'GET', `/audit?${query}`));
-  process.stdout.write(json ? entries.map((one) => `${JSON.stringify(one)}\n`).join('') : auditTable(entries));
+  process.stdout.write(json ? printableJsonLines(entries) : auditTable(entries));
 }
 
 function compare(one: string, other: string): number {

@@ -3,7 +3,7 @@ import { ApiError } from '../controller/api/client.ts';
 import { openSidecars, type Sidecars } from '../controller/sidecars.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
-import { printable } from './terminal/text.ts';
+import { writeError } from './terminal/errors.ts';
 
 /** The options of commands that can ask a cluster. */
 export const clusterOptions = {
@@ -108,7 +108,7 @@ export async function runInSidecars(
 /** Prints the problems, and returns the exit code. */
 export function reportProblems(problems: readonly string[]): number {
   for (const problem of problems) {
-    process.stderr.write(`tallygate: ${printable(problem)}\n`);
+    writeError(problem);
   }
   return problems.length === 0 ? 0 : 1;
 }

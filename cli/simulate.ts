@@ -13,6 +13,7 @@ import { quotaSocket, streamed } from './quota-client.ts';
 import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { Replay } from './simulation/replay.ts';
 import { generalGaps, simulationText } from './simulation/report.ts';
+import { printable, printableJsonLines } from './terminal/printable.ts';
 import { timeOf } from './usage.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -72,7 +73,7 @@ export const simulate: Verb = async ({ args, settings }) => {
   }
   process.stdout.write(
     values.json
-      ? `${JSON.stringify({ ...result, notes: generalGaps.map(({ reason }) => reason) })}\n`
+      ? printableJsonLines([{ ...result, notes: generalGaps.map(({ reason }) => reason) }])
       : simulationText(result),
   );
   return reportProblems(problems);
@@ -101,7 +102,7 @@ function policyOf(paths: readonly string[]): GatewayPolicy | undefined {
     lines.push(noGateway(paths));
   }
   for (const line of lines) {
-    process.stderr.write(`${line}\n`);
+    process.stderr.write(`${printable(line)}\n`);
   }
   return lines.length === 0 ? plan.policy : undefined;
 }

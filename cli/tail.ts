@@ -13,7 +13,9 @@ import { followFile } from './tail/follow.ts';
 import { linesOfGateway } from './tail/gateway-lines.ts';
 import { linesOfStream } from './tail/lines.ts';
 import { followSidecars } from './tail/sidecar-lines.ts';
-import { hasColors, lineOf, printable, printableJson } from './terminal/text.ts';
+import { writeError } from './terminal/errors.ts';
+import { printableJson } from './terminal/printable.ts';
+import { hasColors, lineOf } from './terminal/text.ts';
 import { timeOf } from './usage.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -89,7 +91,7 @@ export const tail: Verb = async ({ args, settings }) => {
   process.stdout.on('error', exitWithReader);
   const show = (line: string, pod?: string) => print(line, filter, values.json, pod);
   if (values.cluster) {
-    const following = { first: start, pollMs: POD_POLL_MS, show, tell };
+    const following = { first: start, pollMs: POD_POLL_MS, show, tell: writeError };
     return await withSidecars(values, (sidecars) => followSidecars({ sidecars, ...following }));
   }
   for await (const line of await linesFrom(positionals[0], start, values, settings)) {
@@ -113,10 +115,6 @@ function startOf({ lines, since }: TailFlags): LogQuery | string {
   return { sinceMs, ...(lines !== undefined && { lines: Number(lines) }) };
 }
 
-function tell(text: string): void {
-  process.stderr.write(`tallygate: ${printable(text)}\n`);
-}
-
 /** Returns the lines of the file, of stdin, or of the gateway. */
 async function linesFrom(
   file: string | undefined,
@@ -133,7 +131,7 @@ async function linesFrom(
     if (values.since !== undefined) {
       throw new OperatorError('a gateway keeps no lines for --since; name a file with access lines');
     }
-    return linesOfGateway(quotaSocket(settings, values), POLL_MS, tell);
+    return linesOfGateway(quotaSocket(settings, values), POLL_MS, writeError);
   }
   try {
     const there = await stat(file);

@@ -8,6 +8,7 @@ import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile, type GatewayCredentials, type StoredCredentials } from './sign-in/credentials.ts';
 import { gatewayUrl } from './sign-in/gateway.ts';
 import { refreshCredentials } from './sign-in/identity-provider.ts';
+import { writeError } from './terminal/errors.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate token [URL]
@@ -72,7 +73,7 @@ async function refreshed(
   if (!isValid) {
     throw new OperatorError(message);
   }
-  process.stderr.write(`tallygate: ${message}\n`);
+  writeError(message);
   return credentials;
 }
 

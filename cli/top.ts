@@ -7,7 +7,8 @@ import { userName } from './quota.ts';
 import { operatorErrorOf, quotaSocket } from './quota-client.ts';
 import { clusterOptions, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { spanMs } from './tail/filter.ts';
-import { hasColors, printableJson } from './terminal/text.ts';
+import { printableJsonLines } from './terminal/printable.ts';
+import { hasColors } from './terminal/text.ts';
 import { AlternateScreen } from './top/alternate-screen.ts';
 import { answerCalls } from './top/bridge.ts';
 import { ClusterSource } from './top/cluster-source.ts';
@@ -116,7 +117,7 @@ async function show(shown: ShownTop): Promise<number> {
   const { json, isOnce } = shown;
   const first = await firstSnapshot(shown);
   if (json) {
-    process.stdout.write(`${printableJson(first)}\n`);
+    process.stdout.write(printableJsonLines([first]));
   } else if (isOnce) {
     process.stdout.write(plainText(sectionsOf(first)));
   } else {

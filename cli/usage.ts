@@ -9,6 +9,7 @@ import { usageOfSidecars } from './cluster-usage.ts';
 import { jsonLines, quotaSocket, request, streamed } from './quota-client.ts';
 import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { table } from './table.ts';
+import { printable, printableJsonLines } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usageText = `Usage: tallygate usage [OPTION]…
@@ -74,7 +75,7 @@ export const usage: Verb = async ({ args, settings }) => {
   const query = new URLSearchParams({ of: values.of, since: String(since), until: String(until) });
   if (values.records) {
     for await (const one of streamed<RecordedRequest>(quotaSocket(settings, values), `/records?${query}`)) {
-      await print(`${JSON.stringify(one)}\n`);
+      await print(printableJsonLines([one]));
     }
     return 0;
   }
@@ -124,7 +125,7 @@ function shown(
   form: { readonly json: boolean; readonly csv: boolean },
 ): string {
   if (form.json) {
-    return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+    return printableJsonLines(rows);
   }
   const head = [...by, 'requests', 'input', 'cached', 'output', 'reasoning', 'cost'];
   const cells = rows.map((row) =>
@@ -141,7 +142,7 @@ function shown(
     ].map(String),
   );
   if (form.csv) {
-    return [head, ...cells].map(csvLine).join('');
+    return [head, ...cells].map((line) => csvLine(line.map(printable))).join('');
   }
   return rows.length === 0
     ? 'No usage is recorded in this time.\n'

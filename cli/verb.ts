@@ -2,6 +2,7 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
+import { printableLines } from './terminal/printable.ts';
 
 export interface VerbInput {
   readonly args: readonly string[];
@@ -41,6 +42,6 @@ export function readOptions<const O extends ParseArgsOptionsConfig>(
 }
 
 export function wrongUse(verb: string, message: string, usage: string): number {
-  process.stderr.write(`tallygate ${verb}: ${message}\n\n${usage}`);
+  process.stderr.write(`tallygate ${verb}: ${printableLines(message)}\n\n${usage}`);
   return 2;
 }

@@ -216,6 +216,8 @@ export function commandLinePage(): string {
     ]),
     '## tallygate version',
     'Prints the versions of Tallygate and of Node. Takes no options.',
+    '## Output',
+    "Results go to stdout, errors and reports to stderr, both in UTF-8 whatever the locale. Names and messages of clients, providers and clusters may contain anything: control characters, characters that change the direction of text, and others that cannot be seen are written as an escape such as `\\u001b`. In JSON and YAML, such a value is still the same. Tables and CSV show the escape, and in CSV, a name that a spreadsheet could take for a formula starts with `'`. Read names that must be exact from `--json`. `NO_COLOR=1` turns colors off.",
     '## Exit codes',
     table(
       ['Code', 'Meaning'],

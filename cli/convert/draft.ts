@@ -1,5 +1,6 @@
 /** The resources that a conversion writes, with comments where it made a decision. */
 import { isMap, isSeq, type Node, type Scalar, Document as YamlDocument } from 'yaml';
+import { printableDocument } from '../terminal/yaml.ts';
 
 export interface DraftObject {
   readonly apiVersion: string;
@@ -57,7 +58,7 @@ export class ObjectDraft {
     const document = new YamlDocument(this.object, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
     const { contents } = document;
     this.#commentOn(this.object, contents, isMap<Scalar>(contents) ? contents.items[0]?.key : undefined);
-    return document.toString({ lineWidth: 0 });
+    return printableDocument(document, { lineWidth: 0 });
   }
 
   /** A comment on the value itself stands above `owner`. */

@@ -1,4 +1,5 @@
 /** The report of a conversion: what became of each field of the source. */
+import { printable } from '../terminal/printable.ts';
 import type { FieldVerdict, SourceField } from './source-field.ts';
 
 export interface ReportEntry {
@@ -85,7 +86,7 @@ function lineText({ file, line, object, field, to, text, fix }: ReportEntry): st
   const name = [object, field].filter(Boolean).join(' ');
   const where = `${file}${line === undefined ? '' : `:${line}`}: ${name === '' ? 'the document' : name}`;
   const rest = [to && ` → ${to}`, text && `: ${text}`, fix && `; fix: ${fix}`].filter(Boolean).join('');
-  return `  ${where}${rest}\n`;
+  return `  ${printable(`${where}${rest}`)}\n`;
 }
 
 function summary(entries: readonly ReportEntry[]): string {

@@ -1,6 +1,6 @@
 /** Prints results for people or programs. */
 import { styleText } from 'node:util';
-import { printable } from '../terminal/text.ts';
+import { printable, printableJsonLines } from '../terminal/printable.ts';
 import { type CheckResult, type CheckState, checkStates } from './check-result.ts';
 
 const TROUBLESHOOTING = 'docs/guides/troubleshooting.md';
@@ -11,13 +11,12 @@ const STATE_WIDTH = Math.max(...checkStates.map((state) => state.length));
 
 /** Returns one JSON object per line. */
 export function resultLines(results: readonly CheckResult[]): string {
-  return results
-    .map(({ section, ...result }) => ({
+  return printableJsonLines(
+    results.map(({ section, ...result }) => ({
       ...result,
       ...(section !== undefined && { documentation: `${TROUBLESHOOTING}#${section}` }),
-    }))
-    .map((result) => `${JSON.stringify(result)}\n`)
-    .join('');
+    })),
+  );
 }
 
 /** Returns a line for each result, a second one with the fix, and a summary. */

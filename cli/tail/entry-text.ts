@@ -1,5 +1,6 @@
 /** One access line as a line for people. */
-import { padded, printable, type StyledText, type TextStyle } from '../terminal/text.ts';
+import { printable } from '../terminal/printable.ts';
+import { padded, type StyledText, type TextStyle } from '../terminal/text.ts';
 import type { AccessEntry } from './access-entry.ts';
 import { isError } from './filter.ts';
 

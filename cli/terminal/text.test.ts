@@ -1,27 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { columnsOf, fitted, hasColors, lineOf, padded, printable, printableJson } from './text.ts';
+import { columnsOf, fitted, hasColors, lineOf, padded } from './text.ts';
 
 const ESC = '\u001b';
-
-test('what a terminal would interpret is shown as an escape', () => {
-  assert.equal(printable(`${ESC}[2Jred\r\n`), '\\u001b[2Jred\\u000d\\u000a');
-  assert.equal(printable('a\u009b31mb'), 'a\\u009b31mb');
-  assert.equal(printable('a\u202eb\u2028'), 'a\\u202eb\\u2028');
-  // A tag character, of two UTF-16 units.
-  assert.equal(printable('\u{e0041}'), '\\udb40\\udc41');
-  assert.equal(printable('Zürich 東京 🚀'), 'Zürich 東京 🚀');
-});
-
-test('a letter keeps three marks', () => {
-  assert.equal(printable(`a${'\u0301'.repeat(500)}`), `a${'\u0301'.repeat(3)}`);
-});
-
-test('printable JSON has the same values', () => {
-  const value = { tenant: `${ESC}]0;x\u0007\u202e\u{e0041}\u009b` };
-  assert.match(printableJson(value), /^[ -~]*$/);
-  assert.deepEqual(JSON.parse(printableJson(value)), value);
-});
 
 test('texts fit into columns, also wide ones', () => {
   assert.equal(fitted('default', 7), 'default');

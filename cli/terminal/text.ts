@@ -1,27 +1,8 @@
-/** Text of others on a terminal: nothing that a terminal would interpret, in columns that fit. */
+/** Printable text in the columns of a terminal. */
 import { styleText } from 'node:util';
 import stringWidth from 'string-width';
 
-/** More marks on one letter would cover the lines above and below. */
-const STACKED_MARKS = /(\p{M}{3})\p{M}+/gu;
-const INTERPRETED = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 const ASCII = /^[ -~]*$/;
-
-/** Returns the text with escapes in place of what a terminal would interpret. */
-export function printable(text: string): string {
-  return ASCII.test(text) ? text : text.replace(STACKED_MARKS, '$1').replace(INTERPRETED, escaped);
-}
-
-/** Returns one line of JSON without anything that a terminal would interpret. */
-export function printableJson(value: unknown): string {
-  return JSON.stringify(value).replace(INTERPRETED, escaped);
-}
-
-function escaped(character: string): string {
-  return Array.from({ length: character.length }, (_, at) => character.charCodeAt(at))
-    .map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`)
-    .join('');
-}
 
 /** Returns the columns that a printable text takes. */
 export function columnsOf(text: string): number {

@@ -6,6 +6,7 @@
 import { errorMessage } from '../../runtime/error-message.ts';
 import { ask } from '../../runtime/unix-http.ts';
 import { linesOfStream } from '../tail/lines.ts';
+import { printableJsonLines } from '../terminal/printable.ts';
 
 export interface BridgeCall {
   readonly id: number;
@@ -35,7 +36,7 @@ export async function answerCalls(
   for await (const line of linesOfStream(input)) {
     idle.refresh();
     const { id, method, path } = JSON.parse(line) as BridgeCall;
-    void answered(socket, method, path).then((answer) => write(`${JSON.stringify({ id, ...answer })}\n`));
+    void answered(socket, method, path).then((answer) => write(printableJsonLines([{ id, ...answer }])));
   }
   clearTimeout(idle);
 }

@@ -1,6 +1,7 @@
 /** The screen of `tallygate top`, as lines that fit into the terminal. */
 import { table } from '../table.ts';
-import { columnsOf, fitted, lineOf, padded, printable, type StyledText } from '../terminal/text.ts';
+import { printable } from '../terminal/printable.ts';
+import { columnsOf, fitted, lineOf, padded, type StyledText } from '../terminal/text.ts';
 import type { TopSection } from './sections.ts';
 
 export interface ScreenSize {

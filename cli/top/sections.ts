@@ -1,7 +1,8 @@
 /** The sections of `tallygate top` as cells of text. */
 import type { BackendRest, Bounded, BudgetRow, LiveStream } from '../../console/api/source.ts';
 import type { UsageSums } from '../../extproc/quota/usage-report.ts';
-import { printable, type TextStyle } from '../terminal/text.ts';
+import { printable } from '../terminal/printable.ts';
+import type { TextStyle } from '../terminal/text.ts';
 import type { TopSnapshot } from './snapshot.ts';
 
 export interface TopColumn {
