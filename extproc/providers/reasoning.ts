@@ -29,19 +29,49 @@ const THINKS_BY_DEFAULT = [/^claude-(fable|mythos)/, /^claude-(opus|sonnet|haiku
  */
 const REASONS_ALWAYS = [/^o\d/, /^gpt-5(?!\.\d)/, /^gpt-.*-(pro|codex)/, /^codex-/, /^gemini-(2\.5-pro|[3-9]|[1-9]\d)/];
 
+/** What the name of a model tells. */
+interface ReasoningFacts {
+  readonly isHidden: boolean;
+  readonly isThinking: boolean;
+  readonly reasonsAlways: boolean;
+}
+
+/** The facts of recent names. Clients choose names, so their number and length are limited. */
+const known = new Map<string, ReasoningFacts>();
+const MAX_KNOWN = 1_000;
+const MAX_NAME_CHARACTERS = 128;
+
+function factsOf(model: string): ReasoningFacts {
+  let facts = known.get(model);
+  if (facts === undefined) {
+    const name = plainName(model);
+    const matches = (pattern: RegExp) => pattern.test(name);
+    facts = {
+      isHidden: HIDDEN.some(matches),
+      isThinking: THINKS_BY_DEFAULT.some(matches),
+      reasonsAlways: REASONS_ALWAYS.some(matches),
+    };
+    if (known.size >= MAX_KNOWN) {
+      known.clear();
+    }
+    if (model.length <= MAX_NAME_CHARACTERS) {
+      known.set(model, facts);
+    }
+  }
+  return facts;
+}
+
 /** `reasoningOff`: the request switches reasoning off, as far as the model allows. */
 export function hidesReasoning(model: string, reasoningOff = false): boolean {
-  const name = plainName(model);
-  const matches = (pattern: RegExp) => pattern.test(name);
-  return HIDDEN.some(matches) && (!reasoningOff || REASONS_ALWAYS.some(matches));
+  const { isHidden, reasonsAlways } = factsOf(model);
+  return isHidden && (!reasoningOff || reasonsAlways);
 }
 
 /** The effort that switches reasoning off in OpenAI's APIs. */
 export const NO_EFFORT = 'none';
 
 export function thinksByDefault(model: string): boolean {
-  const name = plainName(model);
-  return THINKS_BY_DEFAULT.some((pattern) => pattern.test(name));
+  return factsOf(model).isThinking;
 }
 
 /** Removes the prefix of a maker or router (`openai/o3`, `us.anthropic.claude-…`) and `ft:`. */
