@@ -60,7 +60,11 @@ class Sample implements TextSample {
       this.#kept.copy(grown, 0, 0, this.#used);
       this.#kept = grown;
     }
-    this.#kept.set(bytes.subarray(start, start + take), this.#used);
+    if (Buffer.isBuffer(bytes)) {
+      bytes.copy(this.#kept, this.#used, start, start + take);
+    } else {
+      this.#kept.set(bytes.subarray(start, start + take), this.#used);
+    }
     this.#used += take;
   }
 
@@ -81,22 +85,10 @@ class Sample implements TextSample {
 /** Keeps enough of the request's text to count it later if the provider reports no usage. */
 export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string): TextSample {
   const sample = newTextSample(tokenizer, model);
-  for (const bytes of spansOf(body)) {
-    sample.text(0, bytes, 0, bytes.length);
-    if (sample.full) {
-      break;
-    }
-  }
-  sample.skip(body.textBytes - sample.bytes);
-  return sample;
-}
-
-/** Yields the request's text as views of the pieces of its body. */
-export function* spansOf(body: ScannedBody): Generator<Uint8Array> {
   const { bytes: pieces } = body;
   let index = 0;
   let offset = 0;
-  for (const spans = body.textSpans(); spans.next(); ) {
+  for (const spans = body.textSpans(); !sample.full && spans.next(); ) {
     let from = spans.start;
     const { end } = spans;
     while (from < end) {
@@ -105,8 +97,10 @@ export function* spansOf(body: ScannedBody): Generator<Uint8Array> {
         index += 1;
       }
       const to = Math.min(end, offset + pieces[index]!.length);
-      yield pieces[index]!.subarray(from - offset, to - offset);
+      sample.text(0, pieces[index]!, from - offset, to - offset);
       from = to;
     }
   }
+  sample.skip(body.textBytes - sample.bytes);
+  return sample;
 }
