@@ -15,9 +15,9 @@ import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
 import { answerEnvoy } from './envoy-answers.ts';
 import { Inspections } from './inspections.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
-import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
 import { type LiveFacts, Session } from './session.ts';
+import { sessionContext } from './session-context.ts';
 import { noteTarget } from './target-notes.ts';
 
 /** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
@@ -75,23 +75,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     this.#exchange = exchange;
     this.#shared = shared;
     this.#account = new Account(shared);
-    const { newId, traces, random, estimates, firstTokenTimes, newMeter, health, verifier, now } = shared;
-    const { compares, plainErrors, isJudge } = shared;
-    this.#session = new Session({
-      policy,
-      verifier,
-      newId,
-      traces,
-      random,
-      estimates,
-      newMeter,
-      compares,
-      plainErrors,
-      isJudge,
-      isRevoked: (identity) => isRevokedSince(policy, identity, shared),
-      firstTokenTimes,
-      restsUntil: (target, model) => health.restsUntil(target, model, now()),
-    });
+    this.#session = new Session(sessionContext(shared, policy));
   }
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {

@@ -77,6 +77,7 @@ export class Request {
   model: string | undefined;
   /** Undefined where no request is traced. */
   trace: RequestTrace | undefined;
+  agent: AgentIds | undefined;
   /** The body has arrived, with its trailers if any. */
   complete = false;
   /** The client sent trailers after the body. */
@@ -100,10 +101,6 @@ export class Request {
   readonly header = (name: string): readonly string[] => headerValues(this.#headers, name);
 
   readonly #first = (name: string): string | undefined => firstHeader(this.#headers, name);
-
-  get agent(): AgentIds | undefined {
-    return agentIds(this.#headers);
-  }
 
   /** The headers that the client sent. */
   get headerList(): HeaderList {
@@ -158,6 +155,7 @@ export class Request {
     const { traces } = this.#context;
     this.trace = traces && new RequestTrace(headers, traces, traceParent);
     this.#attributes = attributes ?? noAttributes;
+    this.agent = agentIds(headers);
     this.complete = endOfStream;
     const id = this.#first(REQUEST_ID_HEADER);
     this.#ownId = id !== undefined && !REQUEST_ID.test(id);

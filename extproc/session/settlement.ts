@@ -52,7 +52,8 @@ export interface SettlementInput {
 }
 
 /** A request that a backend may have worked on, for its cost. */
-interface Work extends SettlementInput {
+interface Work {
+  readonly input: SettlementInput;
   readonly evidence: ResponseEvidence;
   readonly prepared: PreparedRequest;
   readonly status: number | undefined;
@@ -74,7 +75,7 @@ export function requestCost(input: SettlementInput): Cost | undefined {
   }
   const evidence = input.evidence ?? unreadEvidence(false, 0, false);
   const heldOutputTokens = lease?.tokens ?? held?.outputTokens ?? 0;
-  const work: Work = { ...input, evidence, prepared, status, sinceMs, heldOutputTokens };
+  const work: Work = { input, evidence, prepared, status, sinceMs, heldOutputTokens };
   const { facts } = prepared.choice;
   // Candidates that are not shown cost about as much as those that are.
   const candidates = facts.choices / (facts.shownChoices ?? facts.choices);
@@ -120,7 +121,8 @@ export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
  * `onAbandon` says, because it can leave on purpose; other interruptions by what is likely.
  */
 function unseenTokens(work: Work): number {
-  const { evidence, ending, heldOutputTokens, estimates, prepared, admission } = work;
+  const { evidence, heldOutputTokens, prepared } = work;
+  const { ending, estimates, admission, nowMs } = work.input;
   const { choice, plan } = prepared;
   const { facts } = choice;
   const incomplete = !facts.stream && (ending.abandoned === true || work.status === 504);
@@ -132,7 +134,7 @@ function unseenTokens(work: Work): number {
   if (clientLeft(ending) && holds && heldOutputTokens > 0) {
     return heldOutputTokens;
   }
-  const produced = Math.ceil(producedIn(work, work.nowMs - work.sinceMs));
+  const produced = Math.ceil(producedIn(work, nowMs - work.sinceMs));
   const likely = Math.max(produced, estimates.holdTokens(...estimateKey(choice)) * facts.choices);
   return Math.min(likely, heldOutputTokens > 0 ? heldOutputTokens : plan.choiceTokens * facts.choices);
 }
@@ -150,7 +152,7 @@ function undeliveredTokens(work: Work): number {
   return Math.min(possible, Math.floor(producedIn(work, unreadMs)));
 }
 
-function producedIn({ estimates, prepared }: Work, timeMs: number): number {
+function producedIn({ input: { estimates }, prepared }: Work, timeMs: number): number {
   const { choice } = prepared;
   return (estimates.tokensPerSecond(...estimateKey(choice)) * timeMs * choice.facts.choices) / 1000;
 }

@@ -79,9 +79,7 @@ export function planQuota(
   return {
     buckets,
     inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
-    output: counted
-      ? outputDemand(facts, choiceTokens, hidden, estimates.holdTokens(...estimateKey(choice)))
-      : { mode: 'none', want: 0, least: 0 },
+    output: counted ? outputDemand(choice, choiceTokens, hidden, estimates) : { mode: 'none', want: 0, least: 0 },
     choiceTokens,
     policyBound,
     hidden,
@@ -117,9 +115,16 @@ export function likelyInputTokens(facts: RequestFacts, textTokens: number): numb
   return inputTokens(facts, textTokens) - facts.overheadTokens + Math.ceil(facts.overheadTokens / 4);
 }
 
-function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, usualTokens: number): OutputDemand {
+function outputDemand(
+  choice: RoutingDecision,
+  choiceTokens: number,
+  hidden: boolean,
+  estimates: OutputEstimates,
+): OutputDemand {
+  const { facts } = choice;
   const all = facts.choices * choiceTokens;
   if (facts.stream && !hidden) {
+    const usualTokens = estimates.holdTokens(...estimateKey(choice));
     const want = Math.min(all, facts.choices * usualTokens * UNCOUNTED_BYTES_PER_TOKEN);
     return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * usualTokens) };
   }
