@@ -37,7 +37,7 @@ export class ContentCapture {
   finish(isComplete: boolean): UnredactedContent {
     const { answer } = this;
     const response = answer && (answer.end(isComplete) ?? answer.fault);
-    return new CollectedContent(this.#policies, this.#prompt, response);
+    return new CollectedContent(this.#policies, { prompt: this.#prompt, response });
   }
 
   #mostBytes(part: 'Prompt' | 'Response'): number {
@@ -46,9 +46,8 @@ export class ContentCapture {
   }
 }
 
-/** What a thread needs to redact the content of one request. */
-export interface RedactionJob {
-  readonly policies: readonly ContentPolicy[];
+/** The texts of one request that are to be redacted. */
+export interface UnredactedTexts {
   readonly prompt: CollectedTexts | ContentDropReason | undefined;
   readonly response: CollectedTexts | ContentDropReason | undefined;
 }
@@ -56,39 +55,27 @@ export interface RedactionJob {
 /** Private members, so that nothing that shows a record can show the text. */
 export class CollectedContent implements UnredactedContent {
   readonly #policies: readonly CompiledContentPolicy[];
-  readonly #prompt: RedactionJob['prompt'];
-  readonly #response: RedactionJob['response'];
+  readonly #texts: UnredactedTexts;
 
-  constructor(
-    policies: readonly CompiledContentPolicy[],
-    prompt: RedactionJob['prompt'],
-    response: RedactionJob['response'],
-  ) {
+  constructor(policies: readonly CompiledContentPolicy[], texts: UnredactedTexts) {
     this.#policies = policies;
-    this.#prompt = prompt;
-    this.#response = response;
+    this.#texts = texts;
   }
 
-  get units(): number {
-    const parts = [this.#prompt, this.#response].filter((part) => typeof part === 'object');
-    return parts.flatMap(({ texts }) => texts).reduce((sum, { text }) => sum + text.length, 0);
+  get policies(): readonly ContentPolicy[] {
+    return this.#policies.map(({ policy }) => policy);
   }
 
   redact(): readonly RecordedContent[] {
-    return this.#policies.map((each) => kept(each, this.#prompt, this.#response));
+    return this.#policies.map((each) => kept(each, this.#texts));
   }
 
-  transfer(): RedactionJob {
-    const policies = this.#policies.map(({ policy }) => policy);
-    return { policies, prompt: this.#prompt, response: this.#response };
+  transfer(): UnredactedTexts {
+    return this.#texts;
   }
 }
 
-function kept(
-  { policy, redact }: CompiledContentPolicy,
-  prompt: CollectedTexts | ContentDropReason | undefined,
-  response: CollectedTexts | ContentDropReason | undefined,
-): RecordedContent {
+function kept({ policy, redact }: CompiledContentPolicy, { prompt, response }: UnredactedTexts): RecordedContent {
   const { name, destinations, content, maxBytes } = policy;
   const redactor = new Redactor(redact);
   const drops: ContentDropReason[] = [];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { ContentBatches, type ContentReport } from './content-batches.ts';
+import { ContentBatches, type SentEntries } from './content-batches.ts';
+import type { ContentEntry } from './entry.ts';
 import type { SendOutcome } from './sender.ts';
 
 const DELAY_MS = 1_000;
@@ -9,7 +10,7 @@ const DELAY_MS = 1_000;
 function newBatches(t: TestContext, maxOpen = 1) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const calls: { readonly ids: readonly string[]; readonly answer: (outcome: SendOutcome) => void }[] = [];
-  const reports: ContentReport[] = [];
+  const reports: SentEntries[] = [];
   const batches = new ContentBatches(
     {
       maxEntries: 10,
@@ -20,7 +21,7 @@ function newBatches(t: TestContext, maxOpen = 1) {
     },
     (report) => reports.push(report),
   );
-  const add = (id: string, units = 20) => batches.add(JSON.stringify({ id }).padEnd(units));
+  const add = (id: string, units = 20) => batches.add({ id } as ContentEntry, units);
   const answer = async (call: number, accepted: number, failure?: SendOutcome['failure']) => {
     calls[call]!.answer({ accepted, failure });
     // The call goes on in a later microtask.
@@ -78,17 +79,28 @@ test('at most so many calls are open as the destination takes, and what is old i
   );
 });
 
-test('the end sends what waits at once, and is reported when all is sent', async (t) => {
-  const { batches, add, sent, answer, reports } = newBatches(t);
+test('the end sends what waits at once, and is told when all is sent', async (t) => {
+  const { batches, add, sent, answer } = newBatches(t);
   add('a', 90);
   add('b', 90);
-  batches.close();
-  assert.deepEqual([sent(), reports], [['a'], []]);
+  let isClosed = false;
+  batches.close(() => {
+    isClosed = true;
+  });
+  assert.deepEqual([sent(), isClosed], [['a'], false]);
   await answer(0, 1);
+  assert.equal(isClosed, false);
   await answer(1, 1);
-  assert.deepEqual(sent(), ['a', 'b']);
+  assert.deepEqual([sent(), isClosed], [['a', 'b'], true]);
+});
+
+test('what waits and what is on its way to the destination is bounded', async (t) => {
+  const { add, answer } = newBatches(t);
+  const quarter = 4 * 1024 * 1024;
   assert.deepEqual(
-    reports.map(({ closed }) => closed),
-    [false, false, true],
+    [...'abcde'].map((id) => add(id, quarter)),
+    [true, true, true, true, false],
   );
+  await answer(0, 1);
+  assert.deepEqual([add('f', quarter), add('g', quarter)], [true, false]);
 });

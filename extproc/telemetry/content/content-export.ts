@@ -1,11 +1,9 @@
 /** The way of kept content to the destinations that its policies name. */
-import { randomUUID } from 'node:crypto';
 import type { ContentDestination } from '../../../contract/content.ts';
-import { RedactionQueue } from '../../content/redaction-queue.ts';
 import type { ExportHeaders } from '../../quota/export/target.ts';
 import type { RecordedContent, RequestRecord } from '../../record.ts';
 import { ContentQueue, type ContentQueueOptions } from './content-queue.ts';
-import { contentEntry } from './entry.ts';
+import { contentFacts } from './entry.ts';
 import type { S3AccessKey } from './s3-sender.ts';
 import type { ContentTarget } from './target.ts';
 
@@ -30,47 +28,19 @@ export interface ContentExport {
   close(deadlineMs: number): Promise<void>;
 }
 
-const destinations: Readonly<Record<ContentTarget['type'], ContentDestination>> = { otlp: 'OTLPLogs', s3: 'S3' };
-
 export function newContentExport(options: ContentExportOptions): ContentExport {
   const { targets, headers, accessKey, hashesKeys, onDestination, newWorker } = options;
   const dropped = new Map<string, number>();
-  const drop = (reason: string, count = 1) => dropped.set(reason, (dropped.get(reason) ?? 0) + count);
   let exported = 0;
-  const queues = new Map(
-    targets.map((target) => {
-      const destination = destinations[target.type];
-      const queue = new ContentQueue({
-        worker: { target, headers, accessKey },
-        dropped: drop,
-        exported: (count) => {
-          exported += count;
-        },
-        onDestination: (failure) => onDestination(destination, failure),
-        ...(newWorker && { newWorker }),
-      });
-      return [destination, queue] as const;
-    }),
-  );
-  const redaction = new RedactionQueue();
-  const send = (record: RequestRecord, kept: RecordedContent) => {
-    for (const reason of kept.drops) {
-      drop(reason);
-    }
-    const wanted = kept.destinations.filter((destination) => destination !== 'Spans');
-    if (wanted.length === 0 || (kept.prompt ?? kept.response) === undefined) {
-      return;
-    }
-    const entry = JSON.stringify(contentEntry(record, kept, randomUUID(), hashesKeys));
-    for (const destination of wanted) {
-      const queue = queues.get(destination);
-      if (queue === undefined) {
-        drop('no_destination');
-      } else {
-        queue.add(entry);
-      }
-    }
-  };
+  const queue = new ContentQueue({
+    worker: { targets, headers, accessKey },
+    dropped: (reason, count) => dropped.set(reason, (dropped.get(reason) ?? 0) + count),
+    exported: (count) => {
+      exported += count;
+    },
+    onDestination,
+    newWorker,
+  });
   return {
     record(record, then) {
       const { content } = record;
@@ -78,17 +48,10 @@ export function newContentExport(options: ContentExportOptions): ContentExport {
         then([]);
         return;
       }
-      const redacted = (all: readonly RecordedContent[] | undefined) => {
-        if (all === undefined) {
-          drop('redaction');
-        }
-        for (const kept of all ?? []) {
-          send(record, kept);
-        }
-        then(all ?? []);
-      };
-      if (!redaction.add(content, redacted)) {
-        drop('queue_full');
+      // Only spans wait for what policies keep.
+      const isAwaited = content.policies.some(({ destinations }) => destinations.includes('Spans'));
+      queue.add(content, contentFacts(record, hashesKeys), isAwaited ? then : undefined);
+      if (!isAwaited) {
         then([]);
       }
     },
@@ -96,9 +59,6 @@ export function newContentExport(options: ContentExportOptions): ContentExport {
       return exported;
     },
     dropped,
-    async close(deadlineMs) {
-      await redaction.close(deadlineMs);
-      await Promise.all([...queues.values()].map((queue) => queue.close(deadlineMs)));
-    },
+    close: (deadlineMs) => queue.close(deadlineMs),
   };
 }

@@ -1,160 +1,181 @@
 /**
- * The content that waits for one destination. Its bytes are bounded: beyond, content is dropped and
+ * The content that waits for its redaction. Its size is bounded: beyond, content is dropped and
  * counted, and no request waits.
  */
 import { Worker } from 'node:worker_threads';
+import type { ContentDestination, ContentPolicy } from '../../../contract/content.ts';
 import { errorMessage } from '../../../runtime/error-message.ts';
 import { withoutOtlpHeaders } from '../../../runtime/worker-environment.ts';
-import type { ContentReport } from './content-batches.ts';
-import type { ContentTask, ContentWorkerOptions } from './content-worker.ts';
-import type { ExportDropReason, SendFailure } from './sender.ts';
+import type { UnredactedTexts } from '../../content/content-capture.ts';
+import type { RecordedContent, UnredactedContent } from '../../record.ts';
+import { type QueueWorker, WorkerQueue } from '../worker-queue.ts';
+import type {
+  ContentJob,
+  ContentReport,
+  ContentTask,
+  ContentWorkerOptions,
+  RedactionReport,
+  SentReport,
+} from './content-worker.ts';
+import { DestinationHealth } from './destination-health.ts';
+import type { ContentFacts } from './entry.ts';
+import { destinationOf } from './target.ts';
 
 export interface ContentQueueOptions {
   readonly worker: ContentWorkerOptions;
-  /** The most UTF-16 units of JSON that wait, in both threads. */
-  readonly maxUnits?: number;
-  readonly dropped: (reason: 'queue_full' | ExportDropReason, count: number) => void;
+  readonly dropped: (reason: string, count: number) => void;
   readonly exported: (count: number) => void;
-  /**
-   * Called when the destination begins to fail, with the reason, and when it has not failed for
-   * `RECOVERY_MS`.
-   */
-  readonly onDestination: (failure: string | undefined) => void;
+  /** Called when a destination begins to fail, with the reason, and when it works again. */
+  readonly onDestination: (destination: ContentDestination, failure: string | undefined) => void;
   /** Milliseconds. */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
   /** Starts the worker; tests have their own. */
-  readonly newWorker?: (options: ContentWorkerOptions) => ContentWorker;
+  readonly newWorker?: ((options: ContentWorkerOptions) => ContentThread) | undefined;
 }
 
-/** The used part of a worker thread. */
-export interface ContentWorker {
-  postMessage(task: ContentTask): void;
-  on(event: 'message', listener: (report: ContentReport) => void): unknown;
-  on(event: 'error', listener: (error: unknown) => void): unknown;
-  on(event: 'exit', listener: () => void): unknown;
-  terminate(): Promise<unknown>;
-  unref(): void;
-}
+export type ContentThread = QueueWorker<ContentTask, ContentReport>;
 
-/** 500 requests with 16 KB of prompt and of answer. */
+/** The most UTF-16 units of JSON that wait: 500 requests with 16 KB of prompt and of answer. */
 const MAX_UNITS = 16 * 1024 * 1024;
-const MAX_HEAP_MB = 128;
-/** A destination that fails now and then is told of once. */
-const RECOVERY_MS = 30_000;
-/** A worker that cannot start would otherwise be started for each entry. */
-const RESTART_PAUSE_MS = 1_000;
+/** What is redacted in one go: numbers take 100 ms, prose much less. */
+const MAX_TASK_UNITS = 1024 * 1024;
+/** The longest time that content waits for others. */
+const DELAY_MS = 200;
+/** What waits here and for two destinations, and messages to them. */
+const MAX_HEAP_MB = 256;
+
+interface WaitingContent {
+  readonly units: number;
+  /** Present where somebody wants what policies keep. */
+  readonly then: ((kept: readonly RecordedContent[]) => void) | undefined;
+}
 
 export class ContentQueue {
   readonly #options: ContentQueueOptions;
-  readonly #maxUnits: number;
-  /** The sizes of the entries that the worker has, in order. */
-  readonly #sizes: number[] = [];
+  readonly #queue: WorkerQueue<WaitingContent, ContentTask, ContentReport>;
+  readonly #health: DestinationHealth;
   #units = 0;
-  #worker: ContentWorker | undefined;
-  /** When a worker may start again after one that has ended. */
-  #restartMs = Number.NEGATIVE_INFINITY;
-  readonly #now: () => number;
-  /** When the destination failed last; present while it is told of as failing. */
-  #failedAtMs: number | undefined;
-  #closed: (() => void) | undefined;
+  #pendingUnits = 0;
+  /** Those of the content that the worker gets next. */
+  #policies: ContentPolicy[] = [];
+  /** Redacted entries that wait for a destination in the worker. */
+  #entries = 0;
 
   constructor(options: ContentQueueOptions) {
+    const { worker, now, newWorker = startWorker } = options;
     this.#options = options;
-    this.#maxUnits = options.maxUnits ?? MAX_UNITS;
-    this.#now = options.now ?? performance.now.bind(performance);
+    this.#health = new DestinationHealth(options.onDestination, now);
+    this.#queue = new WorkerQueue({
+      newWorker: () => newWorker(worker),
+      task: (jobs) => this.#task(jobs),
+      delayMs: DELAY_MS,
+      now,
+      reported: (report) => this.#reported(report),
+      failed: (error) => {
+        for (const target of worker.targets) {
+          this.#health.sent(destinationOf(target), errorMessage(error));
+        }
+      },
+      lost: (lost) => this.#lost(lost),
+    });
   }
 
-  /** Adds an entry, as JSON. */
-  add(entry: string): void {
-    if (this.#closed !== undefined || this.#units + entry.length > this.#maxUnits) {
+  /**
+   * Adds the content of a request. `then` gets what policies keep, once it is redacted; where there
+   * is no room or the redaction fails, nothing.
+   */
+  add(content: UnredactedContent, facts: ContentFacts, then: WaitingContent['then']): void {
+    if (this.#queue.isClosed || this.#units >= MAX_UNITS) {
       this.#options.dropped('queue_full', 1);
+      then?.([]);
       return;
     }
-    if (this.#worker === undefined && this.#now() < this.#restartMs) {
-      this.#options.dropped('export_failed', 1);
-      return;
+    const job: ContentJob = {
+      facts,
+      texts: content.transfer() as UnredactedTexts,
+      policies: content.policies.map((policy) => this.#placeOf(policy)),
+      isAwaited: then !== undefined,
+    };
+    const text = JSON.stringify(job);
+    this.#units += text.length;
+    this.#pendingUnits += text.length;
+    this.#queue.add(text, { units: text.length, then });
+    if (this.#pendingUnits >= MAX_TASK_UNITS) {
+      this.#queue.send();
     }
-    this.#worker ??= this.#start();
-    this.#worker.postMessage({ entry });
-    this.#sizes.push(entry.length);
-    this.#units += entry.length;
   }
 
   /** Sends what waits, until the deadline. */
-  async close(deadlineMs: number): Promise<void> {
-    const worker = this.#worker;
-    if (worker !== undefined) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        this.#closed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        worker.postMessage('close');
-      });
-      await worker.terminate();
+  close(deadlineMs: number): Promise<void> {
+    return this.#queue.close(deadlineMs);
+  }
+
+  #placeOf(policy: ContentPolicy): number {
+    const place = this.#policies.indexOf(policy);
+    return place >= 0 ? place : this.#policies.push(policy) - 1;
+  }
+
+  #task(jobs: readonly string[]): ContentTask {
+    const policies = this.#policies;
+    this.#policies = [];
+    this.#pendingUnits = 0;
+    return { policies, jobs };
+  }
+
+  #reported(report: ContentReport): void {
+    switch (report.type) {
+      case 'redacted':
+        this.#redacted(report);
+        break;
+      case 'sent':
+        this.#sent(report);
+        break;
+      case 'closed':
+        this.#queue.end();
+        break;
+      default:
+        throw new Error(`unknown report ${(report satisfies never as ContentReport).type}`);
     }
-    this.#drop(this.#sizes.length);
   }
 
-  #start(): ContentWorker {
-    const { worker: options, newWorker = startWorker } = this.#options;
-    const worker = newWorker(options);
-    worker.unref();
-    worker.on('message', (report) => this.#reported(report));
-    worker.on('error', (error) => this.#destination({ reason: 'export_failed', text: errorMessage(error) }));
-    worker.on('exit', () => {
-      this.#worker = undefined;
-      this.#restartMs = this.#now() + RESTART_PAUSE_MS;
-      this.#drop(this.#sizes.length);
-      this.#closed?.();
-    });
-    return worker;
+  #redacted({ jobs, entries, kept, dropped }: RedactionReport): void {
+    this.#entries += entries;
+    for (const [reason, count] of dropped) {
+      this.#options.dropped(reason, count);
+    }
+    let awaited = 0;
+    for (const { units, then } of this.#queue.done(jobs)) {
+      this.#units -= units;
+      if (then !== undefined) {
+        then(kept[awaited] ?? []);
+        awaited++;
+      }
+    }
   }
 
-  #reported({ entries, exported, failure, closed }: ContentReport): void {
+  #sent({ destination, entries, exported, failure }: SentReport): void {
+    this.#entries -= entries;
     this.#options.exported(exported);
-    this.#release(entries);
     if (entries > exported) {
       this.#options.dropped(failure?.reason ?? 'export_failed', entries - exported);
     }
-    if (entries > 0) {
-      this.#destination(failure);
-    }
-    if (closed) {
-      this.#closed?.();
-    }
+    this.#health.sent(destination, failure?.text);
   }
 
-  #destination(failure: SendFailure | undefined): void {
-    const { onDestination } = this.#options;
-    if (failure !== undefined) {
-      const isKnown = this.#failedAtMs !== undefined;
-      this.#failedAtMs = this.#now();
-      if (!isKnown) {
-        onDestination(failure.text);
-      }
-    } else if (this.#failedAtMs !== undefined && this.#now() - this.#failedAtMs >= RECOVERY_MS) {
-      this.#failedAtMs = undefined;
-      onDestination(undefined);
-    }
-  }
-
-  #release(entries: number): number {
-    const sizes = this.#sizes.splice(0, entries);
-    this.#units -= sizes.reduce((sum, size) => sum + size, 0);
-    return sizes.length;
-  }
-
-  #drop(entries: number): void {
-    const count = this.#release(entries);
+  #lost(lost: readonly WaitingContent[]): void {
+    const count = lost.length + this.#entries;
+    this.#entries = 0;
     if (count > 0) {
       this.#options.dropped('export_failed', count);
+    }
+    for (const { units, then } of lost) {
+      this.#units -= units;
+      then?.([]);
     }
   }
 }
 
-function startWorker(workerData: ContentWorkerOptions): ContentWorker {
+function startWorker(workerData: ContentWorkerOptions): ContentThread {
   return new Worker(new URL('./content-worker.ts', import.meta.url), {
     workerData,
     env: workerEnvironment(process.env),

@@ -13,7 +13,7 @@ export interface ContentEntry {
   readonly timeMs: number;
   readonly span: { readonly traceId: string; readonly spanId: string; readonly traceFlags: number } | undefined;
   /** Attributes by their names. */
-  readonly attributes: Readonly<Record<string, string | number | boolean>>;
+  readonly attributes: Readonly<Record<string, string | boolean | undefined>>;
   readonly instructions: readonly MessagePart[] | undefined;
   readonly input: readonly ContentMessage[] | undefined;
   readonly output: readonly OutputMessage[] | undefined;
@@ -21,56 +21,62 @@ export interface ContentEntry {
 
 export interface ContentMessages extends Pick<ContentEntry, 'instructions' | 'input' | 'output'> {}
 
+/** What an entry says of its request. */
+export interface ContentFacts {
+  readonly timeMs: number;
+  readonly span: ContentEntry['span'];
+  /** Members that are undefined are absent. */
+  readonly attributes: Readonly<Record<string, string | undefined>>;
+  /** Why the model stopped, as far as the gateway knows. */
+  readonly finishReason: string;
+}
+
+/** `hashesKeys`: names of callers as SHA-256 only. */
+export function contentFacts(record: RequestRecord, hashesKeys: boolean): ContentFacts {
+  const { trace, access, schema } = record;
+  const { tenant, user } = access?.caller ?? {};
+  const label = (name: string | undefined) => name && tenantLabel(name, hashesKeys);
+  return {
+    timeMs: record.startMs,
+    span: trace && { traceId: trace.traceId, spanId: trace.spanId, traceFlags: trace.sampled ? 1 : 0 },
+    attributes: {
+      'gen_ai.operation.name': record.operation,
+      'gen_ai.provider.name': schema && (PROVIDER_NAMES[schema] ?? schema),
+      'gen_ai.request.model': bounded(record.model),
+      'gen_ai.response.model': bounded(record.responseModel),
+      'tallygate.request.id': bounded(record.requestId),
+      'tallygate.route': record.route,
+      'tallygate.rule': record.rule,
+      'tallygate.tenant': label(tenant),
+      'user.id': label(user),
+    },
+    finishReason: finishReason(record),
+  };
+}
+
 /** Returns the parts as messages. */
-export function contentMessages(record: RequestRecord, { prompt, response }: RecordedContent): ContentMessages {
-  const reason = finishReason(record);
+export function contentMessages(reason: string, { prompt, response }: RecordedContent): ContentMessages {
   const instructions = prompt && instructionsOf(prompt);
   return {
     instructions: instructions?.length === 0 ? undefined : instructions,
     input: prompt && messagesOf(prompt),
-    output: response && messagesOf(response).map((message) => ({ ...message, finish_reason: reason })),
+    output: response && messagesOf(response).map(({ role, parts }) => ({ role, parts, finish_reason: reason })),
   };
 }
 
-/** `hashesKeys`: names of callers as SHA-256 only. */
-export function contentEntry(
-  record: RequestRecord,
-  kept: RecordedContent,
-  id: string,
-  hashesKeys: boolean,
-): ContentEntry {
-  const { trace, access, schema } = record;
-  const { tenant, user } = access?.caller ?? {};
-  const label = (name: string | undefined) => name && tenantLabel(name, hashesKeys);
-  const attributes = {
-    'gen_ai.operation.name': record.operation,
-    'gen_ai.provider.name': schema && (PROVIDER_NAMES[schema] ?? schema),
-    'gen_ai.request.model': bounded(record.model),
-    'gen_ai.response.model': bounded(record.responseModel),
-    'tallygate.request.id': bounded(record.requestId),
-    'tallygate.route': record.route,
-    'tallygate.rule': record.rule,
-    'tallygate.tenant': label(tenant),
-    'user.id': label(user),
+export function contentEntry(facts: ContentFacts, kept: RecordedContent, id: string): ContentEntry {
+  const { timeMs, span, finishReason: reason } = facts;
+  const attributes: Record<string, string | boolean | undefined> = {
+    ...facts.attributes,
     'tallygate.content.policy': kept.policy,
-    'tallygate.content.truncated': isTruncated(kept.prompt) || isTruncated(kept.response) || undefined,
   };
-  return {
-    id,
-    timeMs: record.startMs,
-    span: trace && { traceId: trace.traceId, spanId: trace.spanId, traceFlags: trace.sampled ? 1 : 0 },
-    attributes: present(attributes),
-    ...contentMessages(record, kept),
-  };
+  if (isTruncated(kept.prompt) || isTruncated(kept.response)) {
+    attributes['tallygate.content.truncated'] = true;
+  }
+  return { id, timeMs, span, attributes, ...contentMessages(reason, kept) };
 }
 
-function present(attributes: Readonly<Record<string, string | boolean | undefined>>): ContentEntry['attributes'] {
-  return Object.fromEntries(
-    Object.entries(attributes).filter((entry): entry is [string, string | boolean] => entry[1] !== undefined),
-  );
-}
-
-function finishReason({ decision, failure, clientLeft }: RequestRecord): string {
+export function finishReason({ decision, failure, clientLeft }: RequestRecord): string {
   if (failure !== undefined) {
     return failure.code === 'content_blocked' ? 'content_filter' : 'error';
   }

@@ -7,7 +7,7 @@ import { gunzipSync } from 'node:zlib';
 import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js';
 import type { OtlpProtocol } from '../../../runtime/otlp-protocols.ts';
 import { outcomeOfStream } from '../testing.ts';
-import { type ContentEntry, contentEntry } from './entry.ts';
+import { type ContentEntry, contentEntry, contentFacts } from './entry.ts';
 import { otlpContentSender } from './otlp-sender.ts';
 
 const kept = {
@@ -18,7 +18,7 @@ const kept = {
   drops: [],
 } as const;
 const entry: ContentEntry = {
-  ...contentEntry(outcomeOfStream, kept, '0000-1', false),
+  ...contentEntry(contentFacts(outcomeOfStream, false), kept, '0000-1'),
   input: [{ role: 'user', parts: [{ type: 'text', content: 'kept-words' }] }],
 };
 const headers = { authorization: 'Bearer content' };

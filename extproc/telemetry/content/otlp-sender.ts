@@ -11,6 +11,8 @@ import type { OtlpContentTarget } from './target.ts';
 const EVENT_NAME = 'gen_ai.client.inference.operation.details';
 const scope = { name: 'tallygate.content' };
 const MAX_OPEN = 2;
+/** The exporters count a call for a moment after its end. */
+const EXPORTER_OPEN = 2 * MAX_OPEN;
 /** Collectors take 4 MB of gRPC by default. */
 const MAX_UNITS = 1024 * 1024;
 
@@ -22,7 +24,7 @@ export async function otlpContentSender(
   const exporter = await newExporter(target, headers, timeoutMs);
   const resource = resourceFromAttributes({ 'service.name': 'tallygate' });
   return {
-    maxEntries: 32,
+    maxEntries: 512,
     maxUnits: MAX_UNITS,
     delayMs: 0,
     maxOpen: MAX_OPEN,
@@ -47,7 +49,7 @@ async function newExporter(
   headers: ExportHeaders,
   timeoutMs: number,
 ): Promise<LogRecordExporter> {
-  const options = { url, headers: { ...headers }, timeoutMillis: timeoutMs, concurrencyLimit: MAX_OPEN };
+  const options = { url, headers: { ...headers }, timeoutMillis: timeoutMs, concurrencyLimit: EXPORTER_OPEN };
   switch (protocol) {
     case 'grpc': {
       const [{ OTLPLogExporter }, { Metadata }] = await Promise.all([
@@ -58,7 +60,7 @@ async function newExporter(
       for (const [name, value] of Object.entries(headers)) {
         metadata.set(name, value);
       }
-      return new OTLPLogExporter({ url, metadata, timeoutMillis: timeoutMs, concurrencyLimit: MAX_OPEN });
+      return new OTLPLogExporter({ url, metadata, timeoutMillis: timeoutMs, concurrencyLimit: EXPORTER_OPEN });
     }
     case 'http/json': {
       const { OTLPLogExporter } = await import('@opentelemetry/exporter-logs-otlp-http');

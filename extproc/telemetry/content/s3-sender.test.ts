@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { outcomeOfStream } from '../testing.ts';
-import { contentEntry } from './entry.ts';
+import { contentEntry, contentFacts } from './entry.ts';
 import { type S3AccessKey, s3ContentSender } from './s3-sender.ts';
 import type { S3ContentTarget } from './target.ts';
 
@@ -18,7 +18,7 @@ const kept = {
   response: undefined,
   drops: [],
 } as const;
-const entry = contentEntry(outcomeOfStream, kept, '0000-1', false);
+const entry = contentEntry(contentFacts(outcomeOfStream, false), kept, '0000-1');
 const accessKey: S3AccessKey = { id: 'AKIDSTATIC', secret: 'static-secret' };
 
 interface SeenRequest {

@@ -19,7 +19,7 @@ export interface SendOutcome {
 export interface ContentSender {
   /** The most entries of one call. */
   readonly maxEntries: number;
-  /** The most UTF-16 units of JSON in one call; an entry that has more is sent alone. */
+  /** The most UTF-16 units in one call; an entry that has more is sent alone. */
   readonly maxUnits: number;
   /** The longest time that an entry waits for others, in milliseconds. */
   readonly delayMs: number;

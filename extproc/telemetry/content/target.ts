@@ -1,4 +1,5 @@
 /** Where content is exported to: what the operator says for each destination that policies name. */
+import type { ContentDestination } from '../../../contract/content.ts';
 import { OTLP_PROTOCOLS, type OtlpProtocol } from '../../../runtime/otlp-protocols.ts';
 
 export interface OtlpContentTarget {
@@ -22,6 +23,11 @@ export interface S3ContentTarget {
 }
 
 export type ContentTarget = OtlpContentTarget | S3ContentTarget;
+
+/** Returns what policies call a target. */
+export function destinationOf({ type }: ContentTarget): ContentDestination {
+  return type === 'otlp' ? 'OTLPLogs' : 'S3';
+}
 
 const s3Parameters: ReadonlySet<string> = new Set(['region', 'encryption', 'kms-key']);
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { it } from 'node:test';
-import { SpanQueue, type SpanWorker } from './span-queue.ts';
+import { SpanQueue, type SpanThread } from './span-queue.ts';
 import type { SpanReport, SpanTask } from './span-worker.ts';
 
-class TestWorker extends EventEmitter implements SpanWorker {
-  readonly tasks: SpanTask[] = [];
-  postMessage(task: SpanTask): void {
+class TestWorker extends EventEmitter implements SpanThread {
+  readonly tasks: (SpanTask | 'close')[] = [];
+  postMessage(task: SpanTask | 'close'): void {
     this.tasks.push(task);
   }
   async terminate(): Promise<void> {

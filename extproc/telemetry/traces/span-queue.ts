@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { errorMessage } from '../../../runtime/error-message.ts';
+import { type QueueWorker, WorkerQueue } from '../worker-queue.ts';
 import type { SpanReport, SpanTask, SpanWorkerOptions } from './span-worker.ts';
 
 export interface SpanQueueOptions {
@@ -17,29 +18,17 @@ export interface SpanQueueOptions {
   /** Milliseconds. */
   readonly now?: () => number;
   /** Starts the worker; tests have their own. */
-  readonly newWorker?: (options: SpanWorkerOptions) => SpanWorker;
+  readonly newWorker?: (options: SpanWorkerOptions) => SpanThread;
 }
 
-/** The used part of a worker thread. */
-export interface SpanWorker {
-  postMessage(task: SpanTask): void;
-  on(event: 'message', listener: (report: SpanReport) => void): unknown;
-  on(event: 'error', listener: (error: unknown) => void): unknown;
-  on(event: 'exit', listener: () => void): unknown;
-  terminate(): Promise<unknown>;
-  unref(): void;
-}
-
-/** The worker sends the requests of a task together, and fewer messages cost less. */
-const REQUESTS_A_TASK = 256;
 /** The share of the spans that may wait for the worker until it gets them. */
 const PENDING_SHARE = 1 / 4;
 /** The most UTF-16 units of JSON that wait: spans with content are large. */
 const MAX_CHARACTERS = 32 * 1024 * 1024;
 /** Requests that wait and messages to the collector. */
 const MAX_HEAP_MB = 96;
-/** A worker that cannot start would otherwise be started for each task. */
-const RESTART_PAUSE_MS = 1_000;
+
+export type SpanThread = QueueWorker<SpanTask, SpanReport>;
 
 interface WaitingSize {
   readonly spans: number;
@@ -48,32 +37,37 @@ interface WaitingSize {
 
 export class SpanQueue {
   readonly #options: SpanQueueOptions;
-  #pending: string[] = [];
-  #pendingSizes: WaitingSize[] = [];
+  readonly #queue: WorkerQueue<WaitingSize, SpanTask, SpanReport>;
   #pendingSpans = 0;
-  /** Of each request that the worker has, in order. */
-  readonly #sent: WaitingSize[] = [];
   #waitingSpans = 0;
   #waitingCharacters = 0;
-  #worker: SpanWorker | undefined;
-  /** When a worker may start again after one that has ended. */
-  #restartMs = Number.NEGATIVE_INFINITY;
-  readonly #now: () => number;
-  #timer: NodeJS.Timeout | undefined;
   #failure: string | undefined;
-  #closed: (() => void) | undefined;
   exported = 0;
   dropped = 0;
 
   constructor(options: SpanQueueOptions) {
+    const { worker, delayMs, now, newWorker = startWorker } = options;
     this.#options = options;
-    this.#now = options.now ?? performance.now.bind(performance);
+    this.#queue = new WorkerQueue({
+      newWorker: () => newWorker(worker),
+      task: (requests) => {
+        this.#pendingSpans = 0;
+        return requests;
+      },
+      delayMs,
+      now,
+      reported: (report) => this.#reported(report),
+      failed: (error) => this.#collector(errorMessage(error)),
+      lost: (sizes) => {
+        this.dropped += this.#release(sizes);
+      },
+    });
   }
 
   /** Whether a request with this many spans has room; counts them as dropped where it has none. */
   admits(spans: number): boolean {
     const hasRoom = this.#waitingSpans + spans <= this.#options.maxSpans && this.#waitingCharacters < MAX_CHARACTERS;
-    if (hasRoom && this.#closed === undefined) {
+    if (hasRoom && !this.#queue.isClosed) {
       return true;
     }
     this.dropped += spans;
@@ -82,81 +76,29 @@ export class SpanQueue {
 
   /** Adds a request, as JSON, with the number of its spans. */
   add(request: string, spans: number): void {
-    const characters = request.length;
     this.#waitingSpans += spans;
-    this.#waitingCharacters += characters;
-    this.#pending.push(request);
-    this.#pendingSizes.push({ spans, characters });
+    this.#waitingCharacters += request.length;
     this.#pendingSpans += spans;
-    const isFull = this.#pendingSpans >= this.#options.maxSpans * PENDING_SHARE;
-    if (isFull || this.#pending.length >= REQUESTS_A_TASK) {
-      this.#send();
-    } else {
-      this.#timer ??= setTimeout(() => this.#send(), this.#options.delayMs).unref();
+    this.#queue.add(request, { spans, characters: request.length });
+    if (this.#pendingSpans >= this.#options.maxSpans * PENDING_SHARE) {
+      this.#queue.send();
     }
   }
 
   /** Sends what waits, until the deadline. */
-  async close(deadlineMs: number): Promise<void> {
-    this.#send();
-    const worker = this.#worker;
-    if (worker !== undefined) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        this.#closed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        worker.postMessage('close');
-      });
-      await worker.terminate();
-    }
-    this.#drop(this.#sent.length);
-  }
-
-  #send(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#pending.length === 0) {
-      return;
-    }
-    const requests = this.#pending;
-    this.#sent.push(...this.#pendingSizes);
-    this.#pending = [];
-    this.#pendingSizes = [];
-    this.#pendingSpans = 0;
-    if (this.#worker === undefined && this.#now() < this.#restartMs) {
-      this.#drop(requests.length);
-      return;
-    }
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(requests);
-  }
-
-  #start(): SpanWorker {
-    const { worker: options, newWorker = startWorker } = this.#options;
-    const worker = newWorker(options);
-    worker.unref();
-    worker.on('message', (report) => this.#reported(report));
-    worker.on('error', (error) => this.#collector(errorMessage(error)));
-    worker.on('exit', () => {
-      this.#worker = undefined;
-      this.#restartMs = this.#now() + RESTART_PAUSE_MS;
-      this.#drop(this.#sent.length);
-      this.#closed?.();
-    });
-    return worker;
+  close(deadlineMs: number): Promise<void> {
+    return this.#queue.close(deadlineMs);
   }
 
   #reported({ requests, exported, dropped, failure, closed }: SpanReport): void {
     this.exported += exported;
     this.dropped += dropped;
-    this.#release(requests);
+    this.#release(this.#queue.done(requests));
     if (requests > 0) {
       this.#collector(failure);
     }
     if (closed) {
-      this.#closed?.();
+      this.#queue.end();
     }
   }
 
@@ -168,22 +110,18 @@ export class SpanQueue {
   }
 
   /** Returns the number of spans. */
-  #release(requests: number): number {
+  #release(sizes: readonly WaitingSize[]): number {
     let released = 0;
-    for (const { spans, characters } of this.#sent.splice(0, requests)) {
+    for (const { spans, characters } of sizes) {
       released += spans;
       this.#waitingCharacters -= characters;
     }
     this.#waitingSpans -= released;
     return released;
   }
-
-  #drop(requests: number): void {
-    this.dropped += this.#release(requests);
-  }
 }
 
-function startWorker(workerData: SpanWorkerOptions): SpanWorker {
+function startWorker(workerData: SpanWorkerOptions): SpanThread {
   return new Worker(new URL('./span-worker.ts', import.meta.url), {
     workerData,
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },

@@ -17,8 +17,8 @@ export interface SpanWorkerOptions extends SpanNaming {
   readonly service: TelemetryService;
 }
 
-/** Requests as JSON; `close` asks for the last report. */
-export type SpanTask = readonly string[] | 'close';
+/** Requests as JSON. */
+export type SpanTask = readonly string[];
 
 export interface SpanReport {
   /** How many of the requests are done. */
@@ -50,7 +50,7 @@ const waiting: string[] = [];
 let openMessages = 0;
 let isClosing = false;
 
-port.on('message', (task: SpanTask) => {
+port.on('message', (task: SpanTask | 'close') => {
   if (task === 'close') {
     isClosing = true;
   } else {

@@ -8,7 +8,7 @@ import { measuredAmount } from '../../quota/units.ts';
 import type { AttemptRecord, GuardRecord, RecordedContent, RequestRecord } from '../../record.ts';
 import type { RequestTrace, TracedAttempt } from '../../trace-context.ts';
 import { tenantLabel } from '../access-metrics.ts';
-import { type ContentMessages, contentMessages } from '../content/entry.ts';
+import { type ContentMessages, contentMessages, finishReason } from '../content/entry.ts';
 import { errorType } from '../error-type.ts';
 
 /** The span of the request and that of its admission. */
@@ -158,7 +158,7 @@ function contentOfSpans(record: RequestRecord, content: readonly RecordedContent
   const kept = content.find(({ destinations }) => destinations.includes('Spans'));
   const sizes = [kept?.prompt, kept?.response].flatMap((part) => part?.texts ?? []);
   const size = sizes.reduce((sum, { text }) => sum + text.length, 0);
-  return kept === undefined || size > MAX_CONTENT_CHARACTERS ? undefined : contentMessages(record, kept);
+  return kept === undefined || size > MAX_CONTENT_CHARACTERS ? undefined : contentMessages(finishReason(record), kept);
 }
 
 function tracedCaller({ access }: RequestRecord, hashes: boolean): TracedCaller | undefined {

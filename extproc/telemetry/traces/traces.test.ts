@@ -15,7 +15,7 @@ const kept: RecordedContent = {
 };
 
 test('content is on the spans of a sampled trace, and the parent of a request may leave its trace out', async () => {
-  const tasks: SpanTask[] = [];
+  const tasks: (SpanTask | 'close')[] = [];
   let exit = () => {};
   const traces = newTraces({
     worker: {
