@@ -130,6 +130,8 @@ before(async () => {
       response.writeHead(201).end(JSON.stringify({ status: { userInfo: { username: 'ann@example.com' } } }));
     } else if (request.url?.startsWith('/api/v1/namespaces/envoy-gateway-system/pods?')) {
       response.end(JSON.stringify({ kind: 'PodList', items: [...pods, other], metadata: {} }));
+    } else if (request.url?.startsWith('/api/v1/namespaces/closed/pods?')) {
+      response.end(JSON.stringify({ kind: 'PodList', items: pods, metadata: {} }));
     } else if (request.url?.startsWith('/api/v1/namespaces/tailed/pods?')) {
       const names = tailedLists++ === 0 ? ['one', 'away'] : ['one', 'away', 'later'];
       const items = names.map((name) => ({ ...pods[0], metadata: { name, uid: name } }));
@@ -153,6 +155,10 @@ before(async () => {
   server.on('upgrade', (request, stream, head) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://server');
     const pod = /\/pods\/([^/]+)\/exec$/.exec(pathname)?.[1] ?? '';
+    if (pathname.includes('/closed/')) {
+      stream.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+      return;
+    }
     if (pod === 'proxy-gone') {
       stream.end('HTTP/1.1 500 Internal Server Error\r\n\r\n');
       return;
@@ -234,6 +240,25 @@ test('a namespace without proxies is an error that names the fix', async () => {
     [code, stderr],
     [1, 'tallygate: no proxy pod with a sidecar runs in the namespace none; select another one with --namespace\n'],
   );
+});
+
+test('without the right to exec into pods, nothing is said to be empty', async () => {
+  const asked: readonly [string, readonly string[]][] = [
+    ['usage', ['usage']],
+    ['usage', ['usage', '--csv']],
+    ['budgets', ['quota', 'list']],
+    ['changes of budgets', ['quota', 'audit']],
+  ];
+  for (const [what, args] of asked) {
+    const { code, stdout, stderr } = await tallygate(...args, '--namespace', 'closed');
+    const lines = stderr.trim().split('\n');
+    assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+    assert.match(lines[0]!, /^tallygate: pod proxy-1 does not answer: the user may not exec into it; ask for a Role/);
+    assert.equal(lines.at(-1), `tallygate: ${what} could not be read from any gateway; correct the problems above`);
+  }
+  const none = await tallygate('usage', '--until', '2020-01-01', '--since', '2019-01-01');
+  assert.deepEqual([none.code, none.stdout], [1, '']);
+  assert.match(none.stderr, /usage could be read from some gateways only, which have none to show/);
 });
 
 test('usage of a shared store counts each request once, also of a pod that is gone', {

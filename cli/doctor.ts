@@ -8,7 +8,7 @@ import { parseAddress } from '../runtime/environment.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { instancePathsOf } from '../standalone/state.ts';
-import type { Check } from './doctor/check-result.ts';
+import type { Check, CheckResult, CheckState } from './doctor/check-result.ts';
 import { clusterChecks } from './doctor/cluster-checks.ts';
 import { machineChecks } from './doctor/machine-checks.ts';
 import { resultLines, resultReport } from './doctor/report.ts';
@@ -44,7 +44,8 @@ conditions that are False.
   --kubeconfig FILE    the kubeconfig (KUBECONFIG, then ~/.kube/config)
   --context NAME       the context in the kubeconfig (its current context)
 
-Exit codes: 0 no problem, 1 a problem, 2 wrong usage.
+Exit codes: 0 no problem, 1 a problem, 2 wrong usage, 3 no problem found, but a check could not be
+made (unknown).
 `;
 
 const options = {
@@ -75,8 +76,13 @@ export const doctor: Verb = async ({ args, settings }) => {
   const isColoured = hasColors(process.stdout);
   process.stdout.write(values.json ? resultLines(results) : resultReport(results, isColoured));
   // What a late check waits for must not keep the process.
-  process.exit(results.some(({ state }) => state === 'problem') ? 1 : 0);
+  process.exit(exitCodeOf(results));
 };
+
+function exitCodeOf(results: readonly CheckResult[]): number {
+  const has = (wanted: CheckState) => results.some(({ state }) => state === wanted);
+  return has('problem') ? 1 : has('unknown') ? 3 : 0;
+}
 
 interface MachineFlags {
   readonly name: string;

@@ -137,8 +137,8 @@ after(async () => {
 
 const line = `${JSON.stringify({ msg: 'request', time: HOSTILE, model: HOSTILE, tenant: HOSTILE })}\n`;
 
-/** Each with what it must show, so that an empty output does not pass. */
-const commands: readonly [string, () => ReturnType<typeof tallygate>, RegExp][] = [
+/** Each with what it must show, so that no empty output passes, and some with their exit code. */
+const commands: readonly [string, () => ReturnType<typeof tallygate>, RegExp, code?: number][] = [
   ['usage', () => running('usage', '--by', 'tenant,user,model'), /=a\\u001b\[31m/],
   ['usage --json', () => running('usage', '--json'), /"=a\\u001b\[31m/],
   ['usage --csv', () => running('usage', '--csv'), /^'=a\\u001b\[31m/m],
@@ -168,7 +168,7 @@ const commands: readonly [string, () => ReturnType<typeof tallygate>, RegExp][] 
   ['key list', () => tallygate(['key', 'list', '--file', file('resources.yaml')]), /=a\\u001b\[31m/],
   ['doctor', () => tallygate(['doctor', file('resources.yaml')]), /=a\\u001b\[31m/],
   ['usage of a cluster', () => onCluster('usage'), /=a\\u001b\[31m/],
-  ['doctor of a cluster', () => onCluster('doctor'), /=a\\u001b\[31m/],
+  ['doctor of a cluster', () => onCluster('doctor'), /=a\\u001b\[31m/, 3],
   ['doctor --json of a cluster', () => onCluster('doctor', '--json'), /=a\\u001b\[31m/],
   ['an unknown command', () => tallygate([HOSTILE]), /=a\\u001b\[31m/],
 ];
@@ -178,8 +178,9 @@ test('outputs of all commands are printable, with 1,000 tenants', { timeout: 60_
   const waiting = [...commands];
   const worker = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const [name, run, shown] = next;
-      const { stdout, stderr } = await run();
+      const [name, run, shown, wanted] = next;
+      const { code, stdout, stderr } = await run();
+      assert.equal(code, wanted ?? code, name);
       const output = name.endsWith('--csv') ? (stdout + stderr).replaceAll('\r\n', '\n') : stdout + stderr;
       assert.doesNotMatch(output, RAW, name);
       assert.match(output, shown, `${name}: ${output.slice(0, 2000)}`);

@@ -10,6 +10,7 @@ import {
   runInSidecars,
   type SidecarOutput,
   sidecarPods,
+  unreadError,
   withSidecars,
 } from './sidecar-commands.ts';
 import { printableJsonLines, printableLines } from './terminal/printable.ts';
@@ -32,13 +33,16 @@ export async function quotaOfCluster(command: ClusterQuotaCommand): Promise<numb
 }
 
 async function show(sidecars: Sidecars, command: ClusterQuotaCommand): Promise<number> {
-  const { outputs, problems } = await runInSidecars(sidecars, await sidecarPods(sidecars), argsOf(command));
-  if (command.verb === 'list') {
-    print(outputs, command.json, budgetTable);
-  } else {
-    print(outputs, command.json, auditTable);
+  const read = await runInSidecars(sidecars, await sidecarPods(sidecars), argsOf(command));
+  if (read.problems.length > 0 && read.outputs.every(({ stdout }) => stdout.trim() === '')) {
+    throw unreadError(command.verb === 'list' ? 'budgets' : 'changes of budgets', read);
   }
-  return reportProblems(problems);
+  if (command.verb === 'list') {
+    print(read.outputs, command.json, budgetTable);
+  } else {
+    print(read.outputs, command.json, auditTable);
+  }
+  return reportProblems(read.problems);
 }
 
 function print<T extends object>(

@@ -105,6 +105,16 @@ export async function runInSidecars(
   return { outputs, problems: problems.sort() };
 }
 
+/** Returns why nothing is shown where not everything could be read; prints the problems. */
+export function unreadError(what: string, { outputs, problems }: SidecarOutputs): OperatorError {
+  reportProblems(problems);
+  const where =
+    outputs.length === 0
+      ? 'could not be read from any gateway'
+      : 'could be read from some gateways only, which have none to show';
+  return new OperatorError(`${what} ${where}; correct the problems above`);
+}
+
 /** Prints the problems, and returns the exit code. */
 export function reportProblems(problems: readonly string[]): number {
   for (const problem of problems) {

@@ -68,7 +68,9 @@ export const simulate: Verb = async ({ args, settings }) => {
     : await readOwnRecords(quotaSocket(settings, values), span, replay);
   const result = replay.result();
   if (result.requests === 0) {
-    reportProblems(problems);
+    if (reportProblems(problems) !== 0) {
+      throw new OperatorError('requests could not be read from all gateways; correct the problems above');
+    }
     throw new OperatorError('no request is recorded in this time; change --since, or see TALLYGATE_USAGE_REQUEST_DAYS');
   }
   process.stdout.write(

@@ -7,7 +7,7 @@ import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/u
 import { type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
 import { usageOfSidecars } from './cluster-usage.ts';
 import { jsonLines, quotaSocket, request, streamed } from './quota-client.ts';
-import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
+import { clusterOptions, clusterUsage, reportProblems, unreadError, withSidecars } from './sidecar-commands.ts';
 import { table } from './table.ts';
 import { printable, printableJsonLines } from './terminal/printable.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
@@ -97,9 +97,13 @@ async function usageOfCluster(
 ): Promise<number> {
   const time = (ms: number) => new Date(ms).toISOString();
   const args = ['usage', '--by', by.join(), '--since', time(since), '--until', time(until), '--json'];
-  const { outputs, problems } = await withSidecars(values, (sidecars) => usageOfSidecars(sidecars, args));
-  process.stdout.write(shown(mergedUsage(outputs.map(({ stdout }) => jsonLines<UsageSums>(stdout))), by, values));
-  return reportProblems(problems);
+  const read = await withSidecars(values, (sidecars) => usageOfSidecars(sidecars, args));
+  const rows = mergedUsage(read.outputs.map(({ stdout }) => jsonLines<UsageSums>(stdout)));
+  if (rows.length === 0 && read.problems.length > 0) {
+    throw unreadError('usage', read);
+  }
+  process.stdout.write(shown(rows, by, values));
+  return reportProblems(read.problems);
 }
 
 async function print(text: string): Promise<void> {

@@ -225,6 +225,7 @@ export function commandLinePage(): string {
         row('0', 'Success.'),
         row('1', 'A problem that you must fix; one line on stderr describes it.'),
         row('2', 'Wrong usage: an unknown command or option, or a variable of the wrong form.'),
+        row('3', 'Of `tallygate doctor`: no problem was found, but a check could not be made.'),
       ],
     ),
   );

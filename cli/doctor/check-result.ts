@@ -1,7 +1,8 @@
 /** What a check of `tallygate doctor` says about one thing. */
 
-export const checkStates = ['ok', 'warning', 'problem', 'not checked'] as const;
+export const checkStates = ['ok', 'warning', 'problem', 'unknown', 'not checked'] as const;
 
+/** `unknown`: the check could not be made; `not checked`: there is nothing to check. */
 export type CheckState = (typeof checkStates)[number];
 
 /** The sections of docs/guides/troubleshooting.md to which fixes refer. */
@@ -25,7 +26,7 @@ export type FixSection = (typeof fixSections)[number];
 export interface CheckOutcome {
   readonly state: CheckState;
   readonly text: string;
-  /** One sentence; present for warnings and problems. */
+  /** One sentence; present for warnings and problems, and where a right is missing. */
   readonly fix?: string;
   readonly section?: FixSection;
 }
@@ -46,6 +47,10 @@ export function ok(text: string): CheckOutcome {
 
 export function notChecked(text: string): CheckOutcome {
   return { state: 'not checked', text };
+}
+
+export function unknown(text: string, fix?: string, section?: FixSection): CheckOutcome {
+  return { state: 'unknown', text, ...(fix !== undefined && { fix }), ...(section !== undefined && { section }) };
 }
 
 export function warning(text: string, fix: string, section: FixSection): CheckOutcome {

@@ -280,11 +280,25 @@ describe('checks of a cluster', () => {
     assert.ok(found.some(({ text }) => text === 'ai/chat Enforcing: False, QuotaStoreLost: 1 of 2 proxies'));
   });
 
-  it('skips what the user may not read, and reports a server that does not answer', async () => {
-    const forbidden = await results({ [LEASE]: new ApiError(403, 'Forbidden', 'leases is forbidden') });
+  it('names the rights that the user lacks, and reports a server that does not answer', async () => {
+    const lease = 'leases "a" is forbidden: User "b" cannot get resource "leases" in API group "coordination.k8s.io"';
+    const crds = 'is forbidden: User "b" cannot get resource "nodes" in API group "" at the cluster scope';
+    const forbidden = await results({
+      [LEASE]: new ApiError(403, 'Forbidden', `${lease} in the namespace "c"`),
+      [GATEWAY_CLASS]: new ApiError(403, 'Forbidden', crds),
+      [SECRET]: new ApiError(403, 'Forbidden', 'not today'),
+    });
     assert.deepEqual(
-      forbidden.filter(({ check }) => check === 'controller').map(({ state, text }) => `${state}: ${text}`),
-      ['not checked: this user lacks a right: leases is forbidden'],
+      forbidden.filter(({ state }) => state === 'unknown').map(({ check, text, fix }) => [check, text, fix]),
+      [
+        [
+          'controller',
+          `this user lacks a right: ${lease} in the namespace "c"`,
+          'ask for a Role in c with get on leases.coordination.k8s.io',
+        ],
+        ['Gateways', `this user lacks a right: ${crds}`, 'ask for a ClusterRole with get on nodes'],
+        ['certificates of Gateways', 'this user lacks a right: not today', 'ask for the right that the message names'],
+      ],
     );
     const refused = new ApiError(0, 'Unreachable', 'connect ECONNREFUSED');
     const away = await results(Object.fromEntries(Object.keys(healthy()).map((path) => [path, refused])));

@@ -4,7 +4,7 @@ import { ApiError } from '../../controller/api/client.ts';
 import { type Resource, resourcePath } from '../../controller/api/resource.ts';
 import { configMaps, ownResources } from '../../controller/resources.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
-import { type Check, type CheckOutcome, notChecked, ok, problem, warning } from './check-result.ts';
+import { type Check, type CheckOutcome, ok, problem, unknown, warning } from './check-result.ts';
 import { CLUSTER_SECTION, type ClusterOfChecks, CRD, list, readOrNone } from './cluster-reader.ts';
 import { crdOutcomes } from './crd-checks.ts';
 import { certificateOutcomes, gatewayOutcomes, requestIdOutcomes } from './entry-checks.ts';
@@ -52,11 +52,22 @@ export function clusterChecks(cluster: ClusterOfChecks): readonly Check[] {
 /** Only the check of the API server itself names it: a server that is away fails all checks. */
 function unanswered(error: unknown, server: string | undefined): CheckOutcome {
   if (error instanceof ApiError && error.code === 403) {
-    return notChecked(`this user lacks a right: ${error.message}`);
+    return unknown(`this user lacks a right: ${error.message}`, roleOf(error.message), CLUSTER_SECTION);
   }
   return server === undefined
-    ? notChecked(errorMessage(error))
+    ? unknown(errorMessage(error))
     : problem(`${server}: ${errorMessage(error)}`, 'correct --kubeconfig or --context', CLUSTER_SECTION);
+}
+
+/** Returns the fix from what the API server says of the missing right. */
+function roleOf(message: string): string {
+  const right = /cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?/.exec(message);
+  if (right === null) {
+    return 'ask for the right that the message names';
+  }
+  const [, verb, resource, group, namespace] = right;
+  const role = namespace === undefined ? 'a ClusterRole' : `a Role in ${namespace}`;
+  return `ask for ${role} with ${verb} on ${resource}${group === '' ? '' : `.${group}`}`;
 }
 
 async function serverOutcomes({ read, server }: ClusterOfChecks): Promise<readonly CheckOutcome[]> {

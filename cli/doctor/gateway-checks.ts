@@ -1,5 +1,5 @@
 /** Checks of a running gateway, by what it says of itself. */
-import { type CheckOutcome, type FixSection, notChecked, ok, problem, warning } from './check-result.ts';
+import { type CheckOutcome, type FixSection, notChecked, ok, problem, unknown, warning } from './check-result.ts';
 import type { GatewayReadiness, Instance } from './instance.ts';
 import type { MetricSample, MetricSamples } from './metrics-text.ts';
 
@@ -72,7 +72,7 @@ function observed(
       return [notChecked('no gateway of this name runs')];
     }
     if (readiness.type !== 'answer' || metrics.type !== 'answer') {
-      return [notChecked(`the gateway shows no metrics at ${instance.address}`)];
+      return [unknown(`the gateway shows no metrics at ${instance.address}`)];
     }
     return judge(readiness.value, new Metrics(metrics.value));
   };

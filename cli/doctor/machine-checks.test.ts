@@ -214,8 +214,8 @@ describe('running and printing checks', () => {
       20,
     );
     assert.deepEqual(results, [
-      { check: 'hangs', state: 'not checked', text: 'no result within 0.02 s' },
-      { check: 'throws', state: 'not checked', text: 'broken' },
+      { check: 'hangs', state: 'unknown', text: 'no result within 0.02 s' },
+      { check: 'throws', state: 'unknown', text: 'broken' },
       { check: 'works', state: 'ok', text: 'fine' },
     ]);
   });

@@ -5,7 +5,7 @@ import { type CheckResult, type CheckState, checkStates } from './check-result.t
 
 const TROUBLESHOOTING = 'docs/guides/troubleshooting.md';
 
-const colours = { ok: 'green', warning: 'yellow', problem: 'red', 'not checked': 'gray' } as const;
+const colours = { ok: 'green', warning: 'yellow', problem: 'red', unknown: 'yellow', 'not checked': 'gray' } as const;
 
 const STATE_WIDTH = Math.max(...checkStates.map((state) => state.length));
 
@@ -36,7 +36,8 @@ export function resultReport(results: readonly CheckResult[], isColoured: boolea
 
 function summaryOf(results: readonly CheckResult[]): string {
   const count = (wanted: CheckState) => results.filter(({ state }) => state === wanted).length;
-  const [problems, warnings, skipped] = [count('problem'), count('warning'), count('not checked')];
+  const [problems, warnings] = [count('problem'), count('warning')];
   const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
-  return `${counted(problems, 'problem')}, ${counted(warnings, 'warning')}, ${skipped} not checked`;
+  const others = `${count('unknown')} unknown, ${count('not checked')} not checked`;
+  return `${counted(problems, 'problem')}, ${counted(warnings, 'warning')}, ${others}`;
 }

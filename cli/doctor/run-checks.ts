@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage } from '../../runtime/error-message.ts';
-import { type Check, type CheckOutcome, type CheckResult, notChecked } from './check-result.ts';
+import { type Check, type CheckOutcome, type CheckResult, unknown } from './check-result.ts';
 
 /**
- * Runs all checks at once. A check that fails or has no result in time is reported as not checked,
+ * Runs all checks at once. A check that fails or has no result in time is reported as unknown,
  * and does not delay the others.
  */
 export async function runChecks(checks: readonly Check[], deadlineMs: number): Promise<readonly CheckResult[]> {
@@ -19,13 +19,13 @@ export async function runChecks(checks: readonly Check[], deadlineMs: number): P
 async function outcomesOf(run: Check['run'], deadlineMs: number): Promise<readonly CheckOutcome[]> {
   const ended = new AbortController();
   const late = sleep(deadlineMs, undefined, { signal: ended.signal }).then(
-    () => [notChecked(`no result within ${deadlineMs / 1000} s`)],
+    () => [unknown(`no result within ${deadlineMs / 1000} s`)],
     () => [],
   );
   try {
     return await Promise.race([Promise.resolve().then(run), late]);
   } catch (error) {
-    return [notChecked(errorMessage(error))];
+    return [unknown(errorMessage(error))];
   } finally {
     ended.abort();
   }

@@ -48,7 +48,7 @@ export function ownerOf(row: { readonly tenant?: string; readonly user?: string;
 function section<Row>(
   title: string,
   columns: readonly TopColumn[],
-  { rows, total }: Bounded<Row>,
+  { rows, total, unanswered = 0 }: Bounded<Row>,
   empty: string,
   rowOf: (row: Row) => { readonly cells: readonly (string | number)[]; readonly style?: TextStyle },
 ): TopSection {
@@ -56,7 +56,8 @@ function section<Row>(
     const { cells, style } = rowOf(row);
     return { cells: cells.map((cell) => printable(String(cell).slice(0, 256))), ...(style && { style }) };
   });
-  return { title, columns, rows: shown, total, empty };
+  const unread = `${unanswered} ${unanswered === 1 ? 'gateway does' : 'gateways do'} not answer; no other has a row.`;
+  return { title, columns, rows: shown, total, empty: unanswered > 0 ? unread : empty };
 }
 
 const number = (head: string): TopColumn => ({ head, align: 'end' });

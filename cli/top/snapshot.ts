@@ -89,5 +89,5 @@ async function readReport(source: TopSource, by: SpendGroup, nowMs: number) {
     const ofHour = hours.get(name);
     return { name, today: sums, ...(ofHour && { hour: ofHour }) };
   });
-  return { spend: { rows, total: today.total }, budgets };
+  return { spend: { ...today, rows }, budgets };
 }
