@@ -52,7 +52,13 @@ type PolicyFlags =
   | { readonly file: string }
   | Omit<
       ControllerSourceOptions,
-      'programVersion' | 'storeFolder' | 'useDetectorSecrets' | 'fullestBudgets' | 'resting' | 'answerConsole'
+      | 'programVersion'
+      | 'contentDestinations'
+      | 'storeFolder'
+      | 'useDetectorSecrets'
+      | 'fullestBudgets'
+      | 'resting'
+      | 'answerConsole'
     >;
 
 export interface ExtprocFlags {

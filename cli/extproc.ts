@@ -5,6 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
+import type { ContentDestination } from '../contract/content.ts';
 import { PushedSecrets } from '../extproc/guard/external/pushed-secrets.ts';
 import { SecretsFile } from '../extproc/guard/external/secrets-file.ts';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
@@ -27,7 +28,7 @@ import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime
 import { OperatorError } from '../standalone/operator-error.ts';
 import { AccessLineTap } from './access-line-tap.ts';
 import { ConsoleCalls } from './console-calls.ts';
-import { openContentExport } from './content-settings.ts';
+import { contentDestinationsOf, openContentExport, warningSink } from './content-settings.ts';
 import type { Settings } from './environment.ts';
 import { type ExtprocFlags, readFlags } from './extproc-flags.ts';
 import { observedSources } from './observed-sources.ts';
@@ -103,7 +104,9 @@ async function start(
   const service = await startService(flags, settings, hooks);
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const console = new ConsoleCalls({ service, refused, plainErrors, log });
-  const policy = await openPolicySource(flags, service, { pushed, hashesKeys, console, log });
+  const contentDestinations = contentDestinationsOf(settings, traces !== undefined);
+  const sourceHooks = { pushed, hashesKeys, contentDestinations, console, log };
+  const policy = await openPolicySource(flags, service, sourceHooks);
   source = policy;
   policy.reportSharedStore?.(service.sharedStore);
   recorder.observe(observedSources(service, policy, traces?.queue, content));
@@ -214,14 +217,16 @@ function storeDetails({ sharedStore: { state, reason } }: Extproc): Readonly<Rec
 
 interface PolicySourceHooks extends Pick<ServiceHooks, 'pushed' | 'log'> {
   readonly hashesKeys: boolean;
+  readonly contentDestinations: readonly ContentDestination[];
   readonly console: ConsoleCalls;
 }
 
 async function openPolicySource(
   { source, journalPath }: ExtprocFlags,
   service: Extproc,
-  { pushed, hashesKeys, console, log }: PolicySourceHooks,
+  { pushed, hashesKeys, contentDestinations, console, log }: PolicySourceHooks,
 ): Promise<PolicySource> {
+  const sink = warningSink(service, contentDestinations, log);
   if ('file' in source) {
     // Only the process that starts extproc for one machine has a channel, and writes the policy.
     const tell = (message: object) => process.connected && process.send?.(message);
@@ -231,7 +236,7 @@ async function openPolicySource(
         requestKeys: (url) => tell({ refetchKeys: url }),
         reportAlert: (alert) => tell({ budgetAlert: alert }),
       },
-      service,
+      sink,
       log,
     );
   }
@@ -250,8 +255,8 @@ async function openPolicySource(
   const useDetectorSecrets = (secrets: Readonly<Record<string, string>>) => pushed.use(secrets);
   const kept = { storeFolder, useDetectorSecrets };
   const answerConsole = consoleReplies(console, log);
-  const reports = { programVersion, fullestBudgets, resting, answerConsole };
-  return followControllerAt({ ...source, ...kept, ...reports }, service, log);
+  const reports = { programVersion, contentDestinations, fullestBudgets, resting, answerConsole };
+  return followControllerAt({ ...source, ...kept, ...reports }, sink, log);
 }
 
 async function openQuotaServer(

@@ -64,6 +64,7 @@ const tenants = (body: object | undefined) =>
 test('a sidecar answers with the rows that the credential may see', async () => {
   const { server } = await connect();
   assert.equal(server.sidecars()[0]?.answersConsole, true);
+  assert.deepEqual(server.sidecars()[0]?.contentDestinations, ['S3']);
   const own = await server.askConsole('uid', question('refusals', 'tg-red'));
   assert.deepEqual([own?.status, tenants(own?.body)], [200, ['red']]);
   const all = await server.askConsole('uid', question('refusals', 'tg-ops'));

@@ -120,6 +120,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       tokenPath: join(folder, 'token'),
       caPath: join(folder, 'ca.crt'),
       programVersion: '0.1.0',
+      contentDestinations: ['S3'],
       fullestBudgets: () => [],
       resting: () => [],
       answerConsole: () => Promise.reject(new Error('no console')),

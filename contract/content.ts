@@ -10,6 +10,13 @@ export const contentDestinations = ['OTLPLogs', 'Spans', 'S3'] as const;
 
 export type ContentDestination = (typeof contentDestinations)[number];
 
+/** The environment variables by which an operator configures each destination. */
+export const destinationVariables: Readonly<Record<ContentDestination, string>> = {
+  OTLPLogs: 'TALLYGATE_CONTENT_EXPORT',
+  Spans: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+  S3: 'TALLYGATE_CONTENT_EXPORT',
+};
+
 /** One AIContentPolicy. */
 export interface ContentPolicy {
   /** `NAMESPACE/POLICY`. */

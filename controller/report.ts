@@ -79,6 +79,7 @@ function observedStatuses(
     pods: [...sources.pods()],
     sidecars: push.sidecars(),
     published: (fleet) => push.published(fleet),
+    excessBytes: (fleet) => push.excessBytes(fleet),
     isCurrent: history.isCurrent,
     policy: history.policy,
     sharedStore: sharedStore.config() && { problem: sharedStore.problem() },

@@ -106,6 +106,7 @@ export const conditions = {
       Pending: isFalse('At least one sidecar has not acknowledged it yet.'),
       NoSidecar: isFalse('A proxy pod of the Gateway has no sidecar.'),
       Refused: isFalse('A sidecar refused the policy; the message has the cause.'),
+      PolicyTooLarge: isFalse('The policy of a proxy is too large to be sent; an older one stays in force.'),
       NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },
   },
@@ -135,6 +136,9 @@ export const conditions = {
       ),
       SecretsWithheld: isFalse(
         'A proxy does not get the secrets that its guardrails need for their services; the message says why.',
+      ),
+      DestinationNotConfigured: isFalse(
+        'A proxy does not have a destination that the content policy names; the content for it is dropped.',
       ),
       Pending: isUnknown('The configuration has not been verified yet.'),
       NoProxies: isUnknown('The Gateway has no ready proxy pod.'),

@@ -26,7 +26,10 @@ const TIMEOUTS = {
   connectionsCheckingInterval: 1_000,
 } as const;
 
-/** Of a client that does not read; longer than any response takes to begin. */
+/**
+ * Longer than any response takes to begin. Node closes the connection of a client that does not
+ * read after up to twice this time.
+ */
 const SILENCE_MS = 30_000;
 
 /** Rejects with the system's error if the address cannot be bound. */

@@ -60,6 +60,7 @@ export function follow(
     tokenPath: join(folder, 'token'),
     caPath: join(folder, 'ca.crt'),
     programVersion: '0.1.0',
+    contentDestinations: ['S3'],
     fullestBudgets,
     resting,
     answerConsole,

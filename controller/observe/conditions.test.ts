@@ -45,6 +45,7 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     readsSecrets: true,
     mayHaveSecrets: true,
     answersConsole: true,
+    contentDestinations: undefined,
     budgets: [],
     rests: [],
     configCheck:
@@ -59,6 +60,7 @@ const good: Observation = {
   pods: [pod],
   sidecars: [connected({})],
   published: () => wanted,
+  excessBytes: () => 0,
   isCurrent: (_fleet, version) => version === 'v2',
   policy: () => undefined,
   sharedStore: undefined,
@@ -163,6 +165,28 @@ test('pending and refused policies are distinguished', () => {
   assert.equal(seen({ sidecars: [connected({}, { acknowledged: older, refused })] })['Programmed'], 'False Refused');
   const past = { version: older, reason: 'format version 9' };
   assert.equal(seen({ sidecars: [connected({}, { refused: past })] })['Programmed'], 'True Programmed');
+});
+
+test('a policy that is too large to be sent is reported by the objects that it would change', () => {
+  const older = { ...wanted, counter: 6, version: 'v1' };
+  const unsent = { published: () => older, excessBytes: () => 5, sidecars: [connected({}, { acknowledged: older })] };
+  assert.equal(seen(unsent)['Programmed'], 'False PolicyTooLarge');
+  assert.equal(seen({ ...unsent, isCurrent: () => true })['Programmed'], 'True Programmed');
+});
+
+test('a content policy is not Enforcing where a proxy does not have its destination', () => {
+  const contentPolicies = [{ name: 'app/kept', destinations: ['OTLPLogs'] }];
+  const policy = () => ({ quotas: [], virtualHosts: [], contentPolicies }) as unknown as GatewayPolicy;
+  const ancestorRef = { ...parentRef, namespace: 'app' };
+  const kept: ObjectStatus = {
+    object: { ...object, kind: 'AIContentPolicy', name: 'kept' },
+    ancestors: [{ ancestorRef, conditions: [condition('Accepted', 'Accepted', '', 4)] }],
+  };
+  const enforcing = (contentDestinations: readonly string[] | undefined, status: ObjectStatus) =>
+    seen({ policy, sidecars: [connected({}, { contentDestinations })] }, status)['Enforcing'];
+  assert.equal(enforcing(['S3'], kept), 'False DestinationNotConfigured');
+  assert.equal(enforcing(['OTLPLogs'], kept), 'True Enforcing');
+  assert.equal(enforcing(['S3'], route()), 'True Enforcing');
 });
 
 test('an older version with the same content of the route counts as current', () => {

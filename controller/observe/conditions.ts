@@ -10,6 +10,7 @@ import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/poli
 import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
+import { missingDestinations } from './content-destinations.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { withheldFrom } from './detector-secrets.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
@@ -22,6 +23,8 @@ export interface Observation {
   readonly sidecars: readonly ConnectedSidecar[];
   /** The version that the sidecars of a fleet should have. */
   published(fleet: string): PolicyVersion | undefined;
+  /** By how much the newest policy of a fleet is too large to be sent. */
+  excessBytes(fleet: string): number;
   /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
   /** The newest policy of a fleet. */
@@ -136,6 +139,7 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
       wanted: observation.published(pod.fleet),
       has: (version, key) => version !== undefined && observation.isCurrent(pod.fleet, version, key),
       policy: observation.policy(pod.fleet),
+      excessBytes: observation.excessBytes(pod.fleet),
     };
   });
   const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
@@ -162,6 +166,7 @@ interface ObservedProxy {
   has(version: string | undefined, key: ObjectKey): boolean;
   /** The newest of its fleet. */
   readonly policy: GatewayPolicy | undefined;
+  readonly excessBytes: number;
 }
 
 /** Returns the enforced quotas of an object in the newest policy of a proxy. */
@@ -187,6 +192,14 @@ function programmedOf(watched: readonly ObservedProxy[], key: ObjectKey): Observ
     }
   }
   const late = watched.filter(({ sidecar, has }) => !has(sidecar?.acknowledged?.version, key));
+  const tooLarge = late.find(({ excessBytes }) => excessBytes > 0);
+  if (tooLarge !== undefined) {
+    const size = `${tooLarge.excessBytes} bytes more than the controller can send`;
+    return [
+      'PolicyTooLarge',
+      `the policy of ${podName(tooLarge)} has ${size}, so an older one stays in force; fix: remove routes and policies, or divide them between Gateways with proxies of their own`,
+    ];
+  }
   if (late.length > 0) {
     return ['Pending', `${late.length} of ${watched.length} sidecars do not have the policy yet`];
   }
@@ -228,6 +241,10 @@ function enforcingOf(
     const withheld = sidecar && policy && withheldFrom(sidecar, policy, key);
     if (withheld !== undefined) {
       return ['SecretsWithheld', withheld];
+    }
+    const missing = sidecar && policy && missingDestinations(sidecar, policy, key);
+    if (missing !== undefined) {
+      return ['DestinationNotConfigured', missing];
     }
   }
   const unverified = watched.filter(

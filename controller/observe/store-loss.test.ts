@@ -29,6 +29,7 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     readsSecrets: true,
     mayHaveSecrets: true,
     answersConsole: true,
+    contentDestinations: undefined,
   };
 }
 

@@ -16,7 +16,7 @@ import {
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { createLog } from '../../runtime/log.ts';
 import { issueServerCertificate, renewCa } from './ca.ts';
-import { MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS, SILENT_LIFE_MS } from './limits.ts';
+import { MAX_POLICY_BYTES, MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS, SILENT_LIFE_MS } from './limits.ts';
 import { type PushServer, startPushServer } from './server.ts';
 
 const log = createLog({ level: 'silent' });
@@ -309,6 +309,17 @@ describe('connected sidecars', () => {
     const { version, content } = await nextPolicy(call);
     assert.equal(version?.epoch, 1n);
     assert.equal(content, undefined);
+  });
+
+  test('keep their policy while a newer one is too large to be sent', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.publish(one('v1'));
+    server.publish(one('v2', 'x'.repeat(MAX_POLICY_BYTES)));
+    assert.equal(server.published('fleet')?.version, 'v1');
+    assert.ok(server.excessBytes('fleet') > 0 && server.excessBytes('fleet') < 2_000);
+    server.publish(one('v1'));
+    assert.equal(server.excessBytes('fleet'), 0);
   });
 
   test('skip intermediate policies if they are slow', async () => {

@@ -14,11 +14,11 @@ import type { DetectorSecret } from '../../translate/plan.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import type { ServerCertificate } from './ca.ts';
 import type { ConsoleContent, ConsoleReplyBody } from './console-questions.ts';
-import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
+import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { listen, type PushListener } from './listener.ts';
 import { OfferedSecrets } from './offered-secrets.ts';
 import { type ConnectedSidecar, followSidecar, nothingReported, type SidecarStream } from './sidecar.ts';
-import { type FollowCall, followService, newOffer, type Offer, sharedStoreMessage } from './wire.ts';
+import { bearerOf, type FollowCall, followService, newOffer, type Offer, sharedStoreMessage } from './wire.ts';
 
 /** Room for the version beside the content. */
 const MESSAGE_OVERHEAD_BYTES = 1024;
@@ -72,6 +72,8 @@ export interface PushServer {
   sidecars(): readonly ConnectedSidecar[];
   /** The version that the sidecars of a fleet should acknowledge. */
   published(fleet: string): Offer['version'] | undefined;
+  /** By how much the newest policy of a fleet is too large to be sent. */
+  excessBytes(fleet: string): number;
   /** Resolves with undefined where the sidecar of the pod does not answer in time. */
   askConsole(podUid: string, content: ConsoleContent): Promise<ConsoleReplyBody | undefined>;
   /** Calls back when `sidecars()` has changed. */
@@ -110,6 +112,8 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
 class SidecarPushServer implements PushServer {
   readonly #options: PushServerOptions;
   readonly #offers = new Map<string, Offer>();
+  /** By fleet: the policies that are not sent. */
+  readonly #tooLarge = new Map<string, { readonly version: string; readonly excessBytes: number }>();
   readonly #sidecars = new Map<string, KnownSidecar>();
   readonly #callbacks: (() => void)[] = [];
   #listener: PushListener | undefined;
@@ -146,6 +150,7 @@ class SidecarPushServer implements PushServer {
     this.#store = undefined;
     this.#secrets.begin(epoch ?? 0);
     this.#offers.clear();
+    this.#tooLarge.clear();
     this.#endAll(notLeading.details);
     this.#changed();
   }
@@ -173,9 +178,10 @@ class SidecarPushServer implements PushServer {
     if (this.#epoch === undefined) {
       return;
     }
-    for (const fleet of this.#offers.keys()) {
+    for (const fleet of [...this.#offers.keys(), ...this.#tooLarge.keys()]) {
       if (!policies.has(fleet)) {
         this.#offers.delete(fleet);
+        this.#tooLarge.delete(fleet);
       }
     }
     for (const [fleet, policy] of policies) {
@@ -194,6 +200,10 @@ class SidecarPushServer implements PushServer {
     return this.#offers.get(fleet)?.version;
   }
 
+  excessBytes(fleet: string): number {
+    return this.#tooLarge.get(fleet)?.excessBytes ?? 0;
+  }
+
   async askConsole(podUid: string, content: ConsoleContent): Promise<ConsoleReplyBody | undefined> {
     return await this.#sidecars.get(podUid)?.stream?.ask(content);
   }
@@ -210,11 +220,17 @@ class SidecarPushServer implements PushServer {
 
   #publishTo(fleet: string, policy: GatewayPolicy, epoch: number): void {
     const before = this.#offers.get(fleet);
+    if (this.#tooLarge.get(fleet)?.version === policy.version) {
+      return;
+    }
+    this.#tooLarge.delete(fleet);
     if (before?.version.version === policy.version) {
       return;
     }
     const content = policyText(policy);
-    if (content.length > MAX_POLICY_BYTES - MESSAGE_OVERHEAD_BYTES) {
+    const excessBytes = content.length - (MAX_POLICY_BYTES - MESSAGE_OVERHEAD_BYTES);
+    if (excessBytes > 0) {
+      this.#tooLarge.set(fleet, { version: policy.version, excessBytes });
       this.#options.log.error({ fleet, bytes: content.length }, 'policy too large; the last one stays in force');
       return;
     }
@@ -361,15 +377,6 @@ class SidecarPushServer implements PushServer {
       callback();
     }
   }
-}
-
-/** Returns the bearer token; undefined unless it has the form of a JWT. */
-function bearerOf(call: FollowCall): string | undefined {
-  const value = call.metadata.get('authorization')[0];
-  if (typeof value !== 'string' || value.length > MAX_TOKEN_CHARACTERS) {
-    return undefined;
-  }
-  return /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/.exec(value)?.[1];
 }
 
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {

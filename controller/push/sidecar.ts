@@ -59,6 +59,8 @@ export interface ConnectedSidecar {
   readonly mayHaveSecrets: boolean;
   /** Whether its version answers questions of a console. */
   readonly answersConsole: boolean;
+  /** The destinations of content that it has; undefined: its version does not say. */
+  readonly contentDestinations: readonly string[] | undefined;
 }
 
 /** Of a sidecar that has just connected. */
@@ -75,6 +77,7 @@ export const nothingReported = {
   readsSecrets: false,
   mayHaveSecrets: false,
   answersConsole: false,
+  contentDestinations: undefined,
 };
 
 export interface SidecarStream {
@@ -284,7 +287,8 @@ class FollowedSidecar implements SidecarStream {
         this.#readsSharedStore = readsSharedStore;
         this.#readsSecrets = readsSecrets;
         const acknowledged = plainVersion(inForce);
-        const reads = { readsSharedStore, readsSecrets, answersConsole };
+        const contentDestinations = message.value.contentDestinations?.names;
+        const reads = { readsSharedStore, readsSecrets, answersConsole, contentDestinations };
         this.#answered({ programVersion, ...reads, acknowledged, refused: undefined });
         return;
       }

@@ -17,6 +17,7 @@ import {
   type SidecarMessage,
   SidecarMessageSchema,
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import { MAX_TOKEN_CHARACTERS } from './limits.ts';
 
 export type FollowCall = ServerDuplexStream<SidecarMessage, Uint8Array>;
 
@@ -117,4 +118,13 @@ export function plainVersion(message: PolicyVersionMessage | undefined): PolicyV
     return undefined;
   }
   return { epoch: Number(message.epoch), counter: Number(message.counter), version: message.version };
+}
+
+/** Returns the bearer token; undefined unless it has the form of a JWT. */
+export function bearerOf(call: FollowCall): string | undefined {
+  const value = call.metadata.get('authorization')[0];
+  if (typeof value !== 'string' || value.length > MAX_TOKEN_CHARACTERS) {
+    return undefined;
+  }
+  return /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/.exec(value)?.[1];
 }

@@ -67,6 +67,13 @@ const content: Document = {
   },
 };
 
+/** Its destination is not configured. */
+const unsent: Document = {
+  ...content,
+  metadata: { name: 'unsent', namespace: NAMESPACE },
+  spec: { ...(content['spec'] as object), destinations: ['OTLPLogs'] },
+};
+
 /** In the namespace of the proxies, whose sidecars write the objects. */
 const BUCKET_KEY = { name: 'tge-bucket', namespace: 'envoy-gateway-system' };
 const KEY_ID = 'AKIDOFBUCKET';
@@ -99,7 +106,7 @@ before(async () => {
   // Without TLS, which the operator has to allow.
   await apply([bucketKey]);
   await install({ values: [`controller.allowedDestinations={${HOST}}`, ...bucketValues()] });
-  world = await startClusterWorld(NAMESPACE, [secret(SECRETS[0]), policy, content]);
+  world = await startClusterWorld(NAMESPACE, [secret(SECRETS[0]), policy, content, unsent]);
   [webhook, bucket] = await Promise.all([
     startProgram(NAMESPACE, 'guard', 'e2e/cluster/support/webhook-main.ts'),
     startProgram(NAMESPACE, 'bucket', 'e2e/cluster/support/bucket-main.ts'),
@@ -219,6 +226,13 @@ it('the status says that the policy is in force on all proxies', async () => {
   for (const type of ['Accepted', 'ResolvedRefs', 'Programmed', 'Enforcing']) {
     await waitUntil(status(type), object, 30_000);
   }
+});
+
+it('the status of a content policy says whether the proxies have its destination', async () => {
+  const enforcing = '.status.ancestors[0].conditions[?(@.type=="Enforcing")]';
+  await waitUntil(`jsonpath={${enforcing}.status}=True`, ['-n', NAMESPACE, 'aicontentpolicy/kept'], 30_000);
+  const object = ['-n', NAMESPACE, 'aicontentpolicy/unsent'];
+  await waitUntil(`jsonpath={${enforcing}.reason}=DestinationNotConfigured`, object, 30_000);
 });
 
 it('a policy whose Secret is gone lets nothing pass, and says why, until there is one again', async () => {

@@ -28,6 +28,7 @@ export interface ControllerSourceOptions {
   /** Puts the secrets for services of guardrails into force: values by id. */
   readonly useDetectorSecrets: (secrets: Readonly<Record<string, string>>) => void;
   readonly programVersion: string;
+  readonly contentDestinations: readonly string[];
   readonly fullestBudgets: () => readonly BudgetReport[];
   readonly resting: () => readonly RestReport[];
   readonly answerConsole: FollowOptions['answerConsole'];
@@ -53,6 +54,7 @@ export async function followControllerAt(
     tokenPath,
     caPath,
     programVersion,
+    contentDestinations: options.contentDestinations,
     fullestBudgets: options.fullestBudgets,
     resting: options.resting,
     answerConsole: options.answerConsole,

@@ -45,6 +45,8 @@ export interface FollowOptions extends PolicyIntakeOptions {
   /** Puts the secrets for services of guardrails into force: values by id. */
   readonly useDetectorSecrets: (secrets: Readonly<Record<string, string>>) => void;
   readonly programVersion: string;
+  /** Where content can go; see `Hello` of the protocol. */
+  readonly contentDestinations: readonly string[];
   /** Returns the budgets with the least left, for the status of their policies. */
   readonly fullestBudgets: () => readonly BudgetReport[];
   /** Returns what rests, for the status of backends. */
@@ -182,7 +184,7 @@ class ControllerFollower implements FollowedController {
       return;
     }
     this.#backoff.attempt();
-    const { controller, caPath, tokenPath, programVersion } = this.#options;
+    const { controller, caPath, tokenPath, programVersion, contentDestinations } = this.#options;
     try {
       this.#stream = openStream({
         controller,
@@ -210,6 +212,7 @@ class ControllerFollower implements FollowedController {
         readsSharedStore: true,
         readsDetectorSecrets: true,
         answersConsole: true,
+        contentDestinations: { names: [...contentDestinations] },
         ...(version && { inForce: wireVersion(version) }),
       },
     });

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLlBAoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAEkAKEHJlc3RpbmdfYmFja2VuZHMYCSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLlJlc3RpbmdCYWNrZW5kc0gAEjoKDWNvbnNvbGVfcmVwbHkYCiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkNvbnNvbGVSZXBseUgAQgkKB21lc3NhZ2Ui2wEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgSHgoWcmVhZHNfZGV0ZWN0b3Jfc2VjcmV0cxgGIAEoCBIXCg9hbnN3ZXJzX2NvbnNvbGUYByABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSK3AQoRU2hhcmVkU3RvcmVSZXBvcnQSOwoFc3RhdGUYASABKA4yLC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlUmVwb3J0LlN0YXRlEg4KBnJlYXNvbhgCIAEoCSJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1VOVVNFRBABEhMKD1NUQVRFX0FWQUlMQUJMRRACEg4KClNUQVRFX0xPU1QQAyIgCg9SZXN0aW5nQmFja2VuZHMSDQoFcmVzdHMYASADKAkiPAoMQ29uc29sZVJlcGx5Eg4KBm51bWJlchgBIAEoBBIOCgZzdGF0dXMYAiABKA0SDAoEYm9keRgDIAEoDCLDAgoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI4CgxzaGFyZWRfc3RvcmUYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlSAASNgoLYWxlcnRzX2tlcHQYAyABKAsyHy50YWxseWdhdGUucG9saWN5LnYxLkFsZXJ0c0tlcHRIABJAChBkZXRlY3Rvcl9zZWNyZXRzGAQgASgLMiQudGFsbHlnYXRlLnBvbGljeS52MS5EZXRlY3RvclNlY3JldHNIABJAChBjb25zb2xlX3F1ZXN0aW9uGAUgASgLMiQudGFsbHlnYXRlLnBvbGljeS52MS5Db25zb2xlUXVlc3Rpb25IAEIJCgdtZXNzYWdlIh0KCkFsZXJ0c0tlcHQSDwoHbnVtYmVycxgBIAMoBCI8CgtTaGFyZWRTdG9yZRINCgVlcG9jaBgBIAEoBBITCgZjb25maWcYAiABKAxIAIgBAUIJCgdfY29uZmlnIjEKD0RldGVjdG9yU2VjcmV0cxINCgVlcG9jaBgBIAEoBBIPCgdzZWNyZXRzGAIgASgMIsoBCg9Db25zb2xlUXVlc3Rpb24SDgoGbnVtYmVyGAEgASgEEg4KBm1ldGhvZBgCIAEoCRIMCgRwYXRoGAMgASgJEg0KBXF1ZXJ5GAQgASgJEhoKDWF1dGhvcml6YXRpb24YBSABKAlIAIgBARIUCgdhcGlfa2V5GAYgASgJSAGIAQESFwoPYWNjZXNzX3BvbGljaWVzGAcgAygJEhEKCW9wZXJhdG9ycxgIIAEoCUIQCg5fYXV0aG9yaXphdGlvbkIKCghfYXBpX2tleSKUAQoGUG9saWN5EjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFAoHY29udGVudBgCIAEoDEgAiAEBEjMKB2NoYW5nZXMYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUNoYW5nZXNCCgoIX2NvbnRlbnQiYAoNUG9saWN5Q2hhbmdlcxIMCgRiYXNlGAEgASgJEjEKBnBpZWNlcxgCIAMoCzIhLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udGVudFBpZWNlEg4KBmRpZ2VzdBgDIAEoDCJXCgxDb250ZW50UGllY2USLgoEa2VwdBgBIAEoCzIeLnRhbGx5Z2F0ZS5wb2xpY3kudjEuTGluZVJhbmdlSAASDgoEdGV4dBgCIAEoDEgAQgcKBXBpZWNlIikKCUxpbmVSYW5nZRINCgVmaXJzdBgBIAEoDRINCgVjb3VudBgCIAEoDTJqCg1Qb2xpY3lTZXJ2aWNlElkKBkZvbGxvdxIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2lkZWNhck1lc3NhZ2UaJi50YWxseWdhdGUucG9saWN5LnYxLkNvbnRyb2xsZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLlBAoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAEkAKEHJlc3RpbmdfYmFja2VuZHMYCSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLlJlc3RpbmdCYWNrZW5kc0gAEjoKDWNvbnNvbGVfcmVwbHkYCiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkNvbnNvbGVSZXBseUgAQgkKB21lc3NhZ2UiowIKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgSHgoWcmVhZHNfZGV0ZWN0b3Jfc2VjcmV0cxgGIAEoCBIXCg9hbnN3ZXJzX2NvbnNvbGUYByABKAgSRgoUY29udGVudF9kZXN0aW5hdGlvbnMYCCABKAsyKC50YWxseWdhdGUucG9saWN5LnYxLkNvbnRlbnREZXN0aW5hdGlvbnMiJAoTQ29udGVudERlc3RpbmF0aW9ucxINCgVuYW1lcxgBIAMoCSJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJACgxCdWRnZXRBbGVydHMSMAoGYWxlcnRzGAEgAygLMiAudGFsbHlnYXRlLnBvbGljeS52MS5CdWRnZXRBbGVydCIuCgtCdWRnZXRBbGVydBIOCgZudW1iZXIYASABKAQSDwoHY29udGVudBgCIAEoCSIhCg5GdWxsZXN0QnVkZ2V0cxIPCgdidWRnZXRzGAEgAygJIrcBChFTaGFyZWRTdG9yZVJlcG9ydBI7CgVzdGF0ZRgBIAEoDjIsLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2hhcmVkU3RvcmVSZXBvcnQuU3RhdGUSDgoGcmVhc29uGAIgASgJIlUKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfVU5VU0VEEAESEwoPU1RBVEVfQVZBSUxBQkxFEAISDgoKU1RBVEVfTE9TVBADIiAKD1Jlc3RpbmdCYWNrZW5kcxINCgVyZXN0cxgBIAMoCSI8CgxDb25zb2xlUmVwbHkSDgoGbnVtYmVyGAEgASgEEg4KBnN0YXR1cxgCIAEoDRIMCgRib2R5GAMgASgMIsMCChFDb250cm9sbGVyTWVzc2FnZRItCgZwb2xpY3kYASABKAsyGy50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUgAEjgKDHNoYXJlZF9zdG9yZRgCIAEoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2hhcmVkU3RvcmVIABI2CgthbGVydHNfa2VwdBgDIAEoCzIfLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWxlcnRzS2VwdEgAEkAKEGRldGVjdG9yX3NlY3JldHMYBCABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLkRldGVjdG9yU2VjcmV0c0gAEkAKEGNvbnNvbGVfcXVlc3Rpb24YBSABKAsyJC50YWxseWdhdGUucG9saWN5LnYxLkNvbnNvbGVRdWVzdGlvbkgAQgkKB21lc3NhZ2UiHQoKQWxlcnRzS2VwdBIPCgdudW1iZXJzGAEgAygEIjwKC1NoYXJlZFN0b3JlEg0KBWVwb2NoGAEgASgEEhMKBmNvbmZpZxgCIAEoDEgAiAEBQgkKB19jb25maWciMQoPRGV0ZWN0b3JTZWNyZXRzEg0KBWVwb2NoGAEgASgEEg8KB3NlY3JldHMYAiABKAwiygEKD0NvbnNvbGVRdWVzdGlvbhIOCgZudW1iZXIYASABKAQSDgoGbWV0aG9kGAIgASgJEgwKBHBhdGgYAyABKAkSDQoFcXVlcnkYBCABKAkSGgoNYXV0aG9yaXphdGlvbhgFIAEoCUgAiAEBEhQKB2FwaV9rZXkYBiABKAlIAYgBARIXCg9hY2Nlc3NfcG9saWNpZXMYByADKAkSEQoJb3BlcmF0b3JzGAggASgJQhAKDl9hdXRob3JpemF0aW9uQgoKCF9hcGlfa2V5IpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -143,6 +143,13 @@ export type Hello = Message<"tallygate.policy.v1.Hello"> & {
    * @generated from field: bool answers_console = 7;
    */
   answersConsole: boolean;
+
+  /**
+   * The destinations of content that the operator has configured. Absent: the program is older.
+   *
+   * @generated from field: tallygate.policy.v1.ContentDestinations content_destinations = 8;
+   */
+  contentDestinations?: ContentDestinations | undefined;
 };
 
 /**
@@ -151,6 +158,25 @@ export type Hello = Message<"tallygate.policy.v1.Hello"> & {
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 1);
+
+/**
+ * @generated from message tallygate.policy.v1.ContentDestinations
+ */
+export type ContentDestinations = Message<"tallygate.policy.v1.ContentDestinations"> & {
+  /**
+   * As in `spec.destinations` of an AIContentPolicy.
+   *
+   * @generated from field: repeated string names = 1;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message tallygate.policy.v1.ContentDestinations.
+ * Use `create(ContentDestinationsSchema)` to create a new message.
+ */
+export const ContentDestinationsSchema: GenMessage<ContentDestinations> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 2);
 
 /**
  * A higher epoch is newer; within an epoch, a higher counter is newer.
@@ -183,7 +209,7 @@ export type PolicyVersion = Message<"tallygate.policy.v1.PolicyVersion"> & {
  * Use `create(PolicyVersionSchema)` to create a new message.
  */
 export const PolicyVersionSchema: GenMessage<PolicyVersion> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 2);
+  messageDesc(file_tallygate_policy_v1_policy, 3);
 
 /**
  * @generated from message tallygate.policy.v1.Acknowledge
@@ -200,7 +226,7 @@ export type Acknowledge = Message<"tallygate.policy.v1.Acknowledge"> & {
  * Use `create(AcknowledgeSchema)` to create a new message.
  */
 export const AcknowledgeSchema: GenMessage<Acknowledge> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 3);
+  messageDesc(file_tallygate_policy_v1_policy, 4);
 
 /**
  * @generated from message tallygate.policy.v1.Refuse
@@ -222,7 +248,7 @@ export type Refuse = Message<"tallygate.policy.v1.Refuse"> & {
  * Use `create(RefuseSchema)` to create a new message.
  */
 export const RefuseSchema: GenMessage<Refuse> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 4);
+  messageDesc(file_tallygate_policy_v1_policy, 5);
 
 /**
  * How the sidecar's Envoy is configured for the routes that a policy names.
@@ -284,7 +310,7 @@ export type ConfigCheck = Message<"tallygate.policy.v1.ConfigCheck"> & {
  * Use `create(ConfigCheckSchema)` to create a new message.
  */
 export const ConfigCheckSchema: GenMessage<ConfigCheck> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 5);
+  messageDesc(file_tallygate_policy_v1_policy, 6);
 
 /**
  * @generated from message tallygate.policy.v1.AffectedNames
@@ -308,7 +334,7 @@ export type AffectedNames = Message<"tallygate.policy.v1.AffectedNames"> & {
  * Use `create(AffectedNamesSchema)` to create a new message.
  */
 export const AffectedNamesSchema: GenMessage<AffectedNames> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 6);
+  messageDesc(file_tallygate_policy_v1_policy, 7);
 
 /**
  * A token named a key that the policy does not contain. The controller bounds how often it fetches.
@@ -329,7 +355,7 @@ export type RefetchKeys = Message<"tallygate.policy.v1.RefetchKeys"> & {
  * Use `create(RefetchKeysSchema)` to create a new message.
  */
 export const RefetchKeysSchema: GenMessage<RefetchKeys> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 7);
+  messageDesc(file_tallygate_policy_v1_policy, 8);
 
 /**
  * Budgets of which a percentage of `alertAt` was spent. A sidecar sends those that are not
@@ -349,7 +375,7 @@ export type BudgetAlerts = Message<"tallygate.policy.v1.BudgetAlerts"> & {
  * Use `create(BudgetAlertsSchema)` to create a new message.
  */
 export const BudgetAlertsSchema: GenMessage<BudgetAlerts> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 8);
+  messageDesc(file_tallygate_policy_v1_policy, 9);
 
 /**
  * @generated from message tallygate.policy.v1.BudgetAlert
@@ -375,7 +401,7 @@ export type BudgetAlert = Message<"tallygate.policy.v1.BudgetAlert"> & {
  * Use `create(BudgetAlertSchema)` to create a new message.
  */
 export const BudgetAlertSchema: GenMessage<BudgetAlert> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 9);
+  messageDesc(file_tallygate_policy_v1_policy, 10);
 
 /**
  * The budgets with the least left, when they have changed. Replaces those sent before.
@@ -396,7 +422,7 @@ export type FullestBudgets = Message<"tallygate.policy.v1.FullestBudgets"> & {
  * Use `create(FullestBudgetsSchema)` to create a new message.
  */
 export const FullestBudgetsSchema: GenMessage<FullestBudgets> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 10);
+  messageDesc(file_tallygate_policy_v1_policy, 11);
 
 /**
  * Whether the sidecar reaches the shared quota store. Sent at each change, and on each new stream.
@@ -422,7 +448,7 @@ export type SharedStoreReport = Message<"tallygate.policy.v1.SharedStoreReport">
  * Use `create(SharedStoreReportSchema)` to create a new message.
  */
 export const SharedStoreReportSchema: GenMessage<SharedStoreReport> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 11);
+  messageDesc(file_tallygate_policy_v1_policy, 12);
 
 /**
  * @generated from enum tallygate.policy.v1.SharedStoreReport.State
@@ -460,7 +486,7 @@ export type SharedStoreReport_State = (typeof SharedStoreReport_State)[keyof typ
  * Describes the enum tallygate.policy.v1.SharedStoreReport.State.
  */
 export const SharedStoreReport_StateSchema: GenEnum<SharedStoreReport_State> = /*@__PURE__*/
-  enumDesc(file_tallygate_policy_v1_policy, 11, 0);
+  enumDesc(file_tallygate_policy_v1_policy, 12, 0);
 
 /**
  * Backends that the sidecar leaves out, when they have changed. Replaces those sent before; a new
@@ -482,7 +508,7 @@ export type RestingBackends = Message<"tallygate.policy.v1.RestingBackends"> & {
  * Use `create(RestingBackendsSchema)` to create a new message.
  */
 export const RestingBackendsSchema: GenMessage<RestingBackends> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 12);
+  messageDesc(file_tallygate_policy_v1_policy, 13);
 
 /**
  * The answer to a ConsoleQuestion.
@@ -515,7 +541,7 @@ export type ConsoleReply = Message<"tallygate.policy.v1.ConsoleReply"> & {
  * Use `create(ConsoleReplySchema)` to create a new message.
  */
 export const ConsoleReplySchema: GenMessage<ConsoleReply> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 13);
+  messageDesc(file_tallygate_policy_v1_policy, 14);
 
 /**
  * @generated from message tallygate.policy.v1.ControllerMessage
@@ -562,7 +588,7 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 14);
+  messageDesc(file_tallygate_policy_v1_policy, 15);
 
 /**
  * The controller has stored these alerts, so that the next leader knows them, too.
@@ -581,7 +607,7 @@ export type AlertsKept = Message<"tallygate.policy.v1.AlertsKept"> & {
  * Use `create(AlertsKeptSchema)` to create a new message.
  */
 export const AlertsKeptSchema: GenMessage<AlertsKept> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 15);
+  messageDesc(file_tallygate_policy_v1_policy, 16);
 
 /**
  * How to reach the store in which all sidecars count together. Comes before the first policy of a
@@ -610,7 +636,7 @@ export type SharedStore = Message<"tallygate.policy.v1.SharedStore"> & {
  * Use `create(SharedStoreSchema)` to create a new message.
  */
 export const SharedStoreSchema: GenMessage<SharedStore> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 16);
+  messageDesc(file_tallygate_policy_v1_policy, 17);
 
 /**
  * The secrets that the sidecar needs at the services of guardrails. Come before the first policy of
@@ -639,7 +665,7 @@ export type DetectorSecrets = Message<"tallygate.policy.v1.DetectorSecrets"> & {
  * Use `create(DetectorSecretsSchema)` to create a new message.
  */
 export const DetectorSecretsSchema: GenMessage<DetectorSecrets> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 17);
+  messageDesc(file_tallygate_policy_v1_policy, 18);
 
 /**
  * A request for the API of the console, which the controller has received. The credential comes with
@@ -702,7 +728,7 @@ export type ConsoleQuestion = Message<"tallygate.policy.v1.ConsoleQuestion"> & {
  * Use `create(ConsoleQuestionSchema)` to create a new message.
  */
 export const ConsoleQuestionSchema: GenMessage<ConsoleQuestion> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 18);
+  messageDesc(file_tallygate_policy_v1_policy, 19);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -733,7 +759,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 19);
+  messageDesc(file_tallygate_policy_v1_policy, 20);
 
 /**
  * @generated from message tallygate.policy.v1.PolicyChanges
@@ -766,7 +792,7 @@ export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
  * Use `create(PolicyChangesSchema)` to create a new message.
  */
 export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 20);
+  messageDesc(file_tallygate_policy_v1_policy, 21);
 
 /**
  * @generated from message tallygate.policy.v1.ContentPiece
@@ -797,7 +823,7 @@ export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
  * Use `create(ContentPieceSchema)` to create a new message.
  */
 export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 21);
+  messageDesc(file_tallygate_policy_v1_policy, 22);
 
 /**
  * Lines of the content in force.
@@ -821,7 +847,7 @@ export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
  * Use `create(LineRangeSchema)` to create a new message.
  */
 export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 22);
+  messageDesc(file_tallygate_policy_v1_policy, 23);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
