@@ -12,6 +12,7 @@ import { wordsOf } from '../data-plane/support/words.ts';
 import { install } from './support/helm.ts';
 import { apply, condition, get, waitUntil } from './support/kubectl.ts';
 import { type ClusterProvider, startClusterProvider } from './support/provider.ts';
+import { tallygate } from './support/tallygate.ts';
 import { backendOf, type ClusterWorld, routeOf, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
 
 const NAMESPACE = 'tge-attempts-off';
@@ -48,6 +49,19 @@ it('the status of the route names the setting of Envoy Gateway', async () => {
   );
   assert.equal(found.reason, 'PatchesDisabled');
   assert.match(found.message, /extensionApis\.enableEnvoyPatchPolicy/);
+});
+
+it('tallygate doctor names the setting and the route', async () => {
+  const { stdout } = await tallygate(['doctor', '--cluster', '--json']);
+  const lines = stdout.trim().split('\n');
+  const found = lines
+    .map((line) => JSON.parse(line) as { readonly state: string; readonly text: string; readonly fix?: string })
+    .find(({ text }) => text.includes('EnvoyPatchPolicy'));
+  assert.deepEqual(found && [found.state, found.text, found.fix], [
+    'warning',
+    'EnvoyPatchPolicy is off: tge-attempts-off/failover cannot fail over within a request',
+    'set config.envoyGateway.extensionApis.enableEnvoyPatchPolicy=true in its chart',
+  ]);
 });
 
 it("the client's own retry reaches the second provider", async () => {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
+import { newAuthority } from '../../fixtures/certificates.ts';
 import type { Document } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat } from './support/ask.ts';
@@ -12,7 +13,7 @@ import { apply, condition, get, kubectl, waitUntil } from './support/kubectl.ts'
 import { proxyPods } from './support/reach.ts';
 import { newServiceAccount } from './support/service-account.ts';
 import { startTallygate, tallygate } from './support/tallygate.ts';
-import { type ClusterWorld, openGatewayOf, startClusterWorld } from './support/world.ts';
+import { type ClusterWorld, openGatewayOf, routeOf, startClusterWorld } from './support/world.ts';
 
 const NAMESPACE = 'tge-console';
 const PROXIES = 'envoy-gateway-system';
@@ -139,8 +140,8 @@ interface ShownCheck {
 }
 
 /** Returns the exit code of `tallygate doctor --cluster`, and what has a fix. */
-async function doctor() {
-  const { code, stdout } = await tallygate(['doctor', '--cluster', '--json']);
+async function doctor(environment?: NodeJS.ProcessEnv) {
+  const { code, stdout } = await tallygate(['doctor', '--cluster', '--json'], environment);
   const results = stdout
     .trim()
     .split('\n')
@@ -196,6 +197,62 @@ it('a ServiceAccount needs the rights that the error names', async (t) => {
   assert.match((await top()).stderr, /ask for a Role in \S+ with list on pods, and create and get on pods\/exec\n$/);
   await account.allow([pods, { apiGroups: [''], resources: ['pods/exec'], verbs: ['create', 'get'] }]);
   await waitFor('the rights', async () => (await top()).code === 0, 10_000);
+  const { code, results, wrong } = await doctor({ KUBECONFIG: account.kubeconfig });
+  assert.equal(code, 3);
+  const { fix } = wrong.find(({ check }) => check === 'AIBackend') ?? {};
+  assert.equal(fix, 'ask for a ClusterRole with list on aibackends.tallygate.dev');
+  assert.equal(results.find(({ check }) => check === 'sidecars')?.state, 'ok');
+});
+
+/** A pod that is never scheduled, and a Gateway of a class that nobody serves. */
+const faults = async (): Promise<readonly Document[]> => {
+  const { cert, key } = await (await newAuthority('gateways')).issue({ subject: 'CN=gateway' });
+  const owner = 'gateway.envoyproxy.io/owning-gateway';
+  const labels = {
+    'app.kubernetes.io/managed-by': 'envoy-gateway',
+    'app.kubernetes.io/component': 'proxy',
+    [`${owner}-namespace`]: NAMESPACE,
+    [`${owner}-name`]: 'ai',
+  };
+  const tls = { certificateRefs: [{ name: 'ends-soon' }] };
+  const gateway = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' };
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'without-sidecar', namespace: PROXIES, labels },
+      spec: { schedulingGates: [{ name: 'tallygate.dev/test' }], containers: [{ name: 'envoy', image: 'none' }] },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      type: 'kubernetes.io/tls',
+      metadata: { name: 'ends-soon', namespace: NAMESPACE },
+      stringData: { 'tls.crt': cert, 'tls.key': key },
+    },
+    {
+      ...gateway,
+      metadata: { name: 'faulty', namespace: NAMESPACE },
+      spec: { gatewayClassName: 'tge-none', listeners: [{ name: 'https', port: 8443, protocol: 'HTTPS', tls }] },
+    },
+    routeOf(NAMESPACE, 'faulty', [{ name: 'all', models: ['*'], backendRefs: [{ name: 'openai' }] }], 'faulty'),
+  ];
+};
+
+it('tallygate doctor names a pod without a sidecar, a missing class and a certificate that ends', async (t) => {
+  await apply(await faults());
+  t.after(async () => {
+    await kubectl('-n', PROXIES, 'delete', 'pod/without-sidecar', '--force');
+    await kubectl('-n', NAMESPACE, 'delete', 'gateway/faulty', 'aigatewayroute/faulty', 'secret/ends-soon');
+  });
+  const { code, wrong } = await doctor();
+  const textOf = (name: string) => wrong.filter(({ check }) => check === name).map(({ text }) => text);
+  assert.equal(code, 1);
+  assert.deepEqual(textOf('sidecars'), [
+    `pod ${PROXIES}/without-sidecar has no sidecar, unlike another pod of its Gateway`,
+  ]);
+  assert.ok(textOf('Gateways').includes('there is no GatewayClass tge-none'), textOf('Gateways').join());
+  assert.match(textOf('certificates of Gateways').join(), /^Secret tge-console\/ends-soon tls\.crt expires at /);
 });
 
 it('tallygate doctor names the backend whose Secret is gone', async () => {
