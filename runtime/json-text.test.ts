@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { jsonText } from './json-text.ts';
 import { createLog } from './log.ts';
 
-const FORBIDDEN = /[\p{Cc}\u2028\u2029\p{Cs}]/u;
+const FORBIDDEN = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\p{Cs}]/u;
 
-test('the text is JSON of the same value, without controls, line separators and lone surrogates', () => {
+test('the text is JSON of the same value, without controls, directions, line separators and lone surrogates', () => {
   const hostile = fc.constantFrom(
     '\u0000',
     '\n',
@@ -16,6 +16,10 @@ test('the text is JSON of the same value, without controls, line separators and 
     '\u009b31m',
     '\u2028',
     '\u2029',
+    '\u061c',
+    '\u200f',
+    '\u202e',
+    '\u2069',
     '\ud800',
     '"',
     '\\',

@@ -1,10 +1,10 @@
 /**
  * Returns JSON that every reader treats as one line of printable text. JSON.stringify escapes lone
- * surrogates, but not DEL, the C1 controls (a terminal reads U+009B as an escape sequence) and the
- * line separators U+2028 and U+2029.
+ * surrogates, but not DEL, the C1 controls (a terminal reads U+009B as an escape sequence), the
+ * line separators U+2028 and U+2029, and the characters that change the direction of text.
  */
-const UNESCAPED = /[\u007f-\u009f\u2028\u2029]/;
-const ALL_UNESCAPED = /[\u007f-\u009f\u2028\u2029]/g;
+const UNESCAPED = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+const ALL_UNESCAPED = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 export function jsonText(value: unknown): string {
   return escapeControls(JSON.stringify(value));

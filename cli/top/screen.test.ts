@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { UsageSums } from '../../extproc/quota/usage-report.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { columnsOf } from '../terminal/text.ts';
 import { plainText, screenLines } from './screen.ts';
 import { STREAMS_SECTION, sectionsOf, shownAge, shownAmount, shownNumber } from './sections.ts';
@@ -162,6 +164,45 @@ test('every size is filled and never exceeded, whatever is selected', () => {
       }
     }
   }
+});
+
+/** The fields that clients, providers and clusters fill. */
+const NAMES = new Set([
+  'name',
+  'tenant',
+  'user',
+  'model',
+  'backend',
+  'quota',
+  'reason',
+  'message',
+  'currency',
+  'gateway',
+]);
+
+test('whatever the names are, each line fits into 60 columns and is printable', () => {
+  const characters = [
+    fc.string({ unit: 'grapheme' }),
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: 'binary-ascii' }),
+  ];
+  const names = fc.oneof(
+    ...characters,
+    fc.constantFrom('\ud800', '\u200f\u202e', '\u009b31m', '\r\n', '東'.repeat(200)),
+  );
+  fc.assert(
+    fc.property(names, fc.integer({ min: 0, max: 4 }), fc.boolean(), (name, selected, colored) => {
+      const snapshot = JSON.parse(JSON.stringify({ ...busy, gateways: { total: 1, problems: [] } }), (key, value) =>
+        NAMES.has(key) ? name : value,
+      ) as TopSnapshot;
+      const lines = screen(snapshot, 60, 30, { selected, title: name, message: name }, colored);
+      for (const line of lines) {
+        const text = line.replaceAll(new RegExp(`${ESC}\\[\\d+m`, 'g'), '');
+        assert.ok(columnsOf(text) <= 60 && !/[\p{Cc}\p{Cf}\p{Cs}\u2028]/u.test(text), JSON.stringify(line));
+      }
+    }),
+    fuzzRuns(60),
+  );
 });
 
 test('the selected row is on the screen, also the last one', () => {
