@@ -1,26 +1,24 @@
 /** Attributes in OTLP: https://github.com/open-telemetry/opentelemetry-proto */
-import type { AttributeValue } from '@opentelemetry/api';
 import { ProtobufWriter } from './protobuf-writer.ts';
 
-/** Writes a `KeyValue`; an undefined value is left out. */
-export function writeAttribute(
-  writer: ProtobufWriter,
-  field: number,
-  name: string,
-  value: AttributeValue | undefined,
-): void {
-  if (value === undefined) {
-    return;
+/**
+ * Writes a `KeyValue`; an undefined value is left out. The names of members of objects are
+ * constants, as those of attributes.
+ */
+export function writeAttribute(writer: ProtobufWriter, field: number, name: string, value: unknown): void {
+  if (value !== undefined) {
+    writePair(writer, field, name, value);
   }
+}
+
+function writePair(writer: ProtobufWriter, field: number, name: string, value: unknown): void {
   const pair = writer.begin(field);
   writer.encoded(encodedName(name));
   writeAnyValue(writer, 2, value);
   writer.end(pair);
 }
 
-type AnyValue = AttributeValue | string | number | boolean | null | undefined;
-
-function writeAnyValue(writer: ProtobufWriter, field: number, value: AnyValue): void {
+function writeAnyValue(writer: ProtobufWriter, field: number, value: unknown): void {
   const start = writer.begin(field);
   if (typeof value === 'string') {
     writer.string(1, value);
@@ -38,6 +36,12 @@ function writeAnyValue(writer: ProtobufWriter, field: number, value: AnyValue): 
       writeAnyValue(writer, 1, item);
     }
     writer.end(list);
+  } else if (typeof value === 'object' && value !== null) {
+    const members = writer.begin(6);
+    for (const [name, member] of Object.entries(value)) {
+      writePair(writer, 1, name, member);
+    }
+    writer.end(members);
   }
   writer.end(start);
 }

@@ -13,7 +13,7 @@ export interface ContentEntry {
   readonly timeMs: number;
   readonly span: { readonly traceId: string; readonly spanId: string; readonly traceFlags: number } | undefined;
   /** Attributes by their names. */
-  readonly attributes: Readonly<Record<string, string | boolean | undefined>>;
+  readonly attributes: Readonly<Record<string, string | boolean>>;
   readonly instructions: readonly MessagePart[] | undefined;
   readonly input: readonly ContentMessage[] | undefined;
   readonly output: readonly OutputMessage[] | undefined;
@@ -25,8 +25,7 @@ export interface ContentMessages extends Pick<ContentEntry, 'instructions' | 'in
 export interface ContentFacts {
   readonly timeMs: number;
   readonly span: ContentEntry['span'];
-  /** Members that are undefined are absent. */
-  readonly attributes: Readonly<Record<string, string | undefined>>;
+  readonly attributes: Readonly<Record<string, string>>;
   /** Why the model stopped, as far as the gateway knows. */
   readonly finishReason: string;
 }
@@ -35,21 +34,25 @@ export interface ContentFacts {
 export function contentFacts(record: RequestRecord, hashesKeys: boolean): ContentFacts {
   const { trace, access, schema } = record;
   const { tenant, user } = access?.caller ?? {};
-  const label = (name: string | undefined) => name && tenantLabel(name, hashesKeys);
+  const attributes: Record<string, string> = {};
+  const put = (name: string, value: string | undefined) => {
+    if (value !== undefined) {
+      attributes[name] = value.slice(0, MAX_TEXT_CHARACTERS);
+    }
+  };
+  put('gen_ai.operation.name', record.operation);
+  put('gen_ai.provider.name', schema && (PROVIDER_NAMES[schema] ?? schema));
+  put('gen_ai.request.model', record.model);
+  put('gen_ai.response.model', record.responseModel);
+  put('tallygate.request.id', record.requestId);
+  put('tallygate.route', record.route);
+  put('tallygate.rule', record.rule);
+  put('tallygate.tenant', tenant && tenantLabel(tenant, hashesKeys));
+  put('user.id', user && tenantLabel(user, hashesKeys));
   return {
     timeMs: record.startMs,
     span: trace && { traceId: trace.traceId, spanId: trace.spanId, traceFlags: trace.sampled ? 1 : 0 },
-    attributes: {
-      'gen_ai.operation.name': record.operation,
-      'gen_ai.provider.name': schema && (PROVIDER_NAMES[schema] ?? schema),
-      'gen_ai.request.model': bounded(record.model),
-      'gen_ai.response.model': bounded(record.responseModel),
-      'tallygate.request.id': bounded(record.requestId),
-      'tallygate.route': record.route,
-      'tallygate.rule': record.rule,
-      'tallygate.tenant': label(tenant),
-      'user.id': label(user),
-    },
+    attributes,
     finishReason: finishReason(record),
   };
 }
@@ -66,7 +69,7 @@ export function contentMessages(reason: string, { prompt, response }: RecordedCo
 
 export function contentEntry(facts: ContentFacts, kept: RecordedContent, id: string): ContentEntry {
   const { timeMs, span, finishReason: reason } = facts;
-  const attributes: Record<string, string | boolean | undefined> = {
+  const attributes: Record<string, string | boolean> = {
     ...facts.attributes,
     'tallygate.content.policy': kept.policy,
   };
@@ -85,8 +88,4 @@ export function finishReason({ decision, failure, clientLeft }: RequestRecord): 
 
 function isTruncated(part: RecordedPart | undefined): boolean {
   return part?.truncated === true;
-}
-
-function bounded(text: string | undefined): string | undefined {
-  return text?.slice(0, MAX_TEXT_CHARACTERS);
 }

@@ -28,11 +28,11 @@ interface SeenMessage {
   readonly body: Buffer;
 }
 
-async function httpCollector(t: TestContext, answer: number) {
+async function httpCollector(t: TestContext, answer: number, body = Buffer.alloc(0)) {
   const messages: SeenMessage[] = [];
   const server = createServer(async (request, response) => {
     messages.push({ headers: request.headers, body: Buffer.concat(await request.toArray()) });
-    response.writeHead(answer).end();
+    response.writeHead(answer).end(body);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
@@ -101,6 +101,21 @@ test('log records arrive by gRPC, with the headers', async (t) => {
   const [{ authorization, body } = assert.fail()] = messages;
   assert.equal(authorization, headers.authorization);
   assert.match(body.toString(), /kept-words/);
+});
+
+test('a message may follow at once on one that is through, and rejected log records are told', async (t) => {
+  // An `ExportLogsServiceResponse` that rejects one log record.
+  const { url } = await httpCollector(t, 200, Buffer.from([0x0a, 0x02, 0x08, 0x01]));
+  const sender = await otlpContentSender({ type: 'otlp', url, protocol: 'http/protobuf' }, headers);
+  const outcomes: unknown[] = [];
+  const run = async () => {
+    for (let i = 0; i < 10; i++) {
+      const { accepted, failure } = await sender.send([entry, entry, entry]);
+      outcomes.push([accepted, failure?.reason]);
+    }
+  };
+  await Promise.all(Array.from({ length: sender.maxOpen }, run));
+  assert.deepEqual(outcomes, Array(20).fill([2, 'export_refused']));
 });
 
 async function failureFrom(url: string, protocol: OtlpProtocol) {

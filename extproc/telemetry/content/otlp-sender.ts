@@ -1,78 +1,82 @@
-/** Sends content as log records by OTLP, with the exporters of OpenTelemetry. */
-
-import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-logs';
+/** Sends content as log records by OTLP, with the transports of OpenTelemetry. */
+import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ExportHeaders } from '../../quota/export/target.ts';
+import { logSignal, newOtlpExporter, type OtlpBytes, type OtlpOutcome } from '../otlp-exporter.ts';
 import type { ContentEntry } from './entry.ts';
-import { type ContentSender, SEND_TIMEOUT_MS, type SendFailure } from './sender.ts';
+import { LogMessage } from './log-message.ts';
+import { type ContentSender, SEND_TIMEOUT_MS, type SendFailure, type SendOutcome } from './sender.ts';
 import type { OtlpContentTarget } from './target.ts';
 
-/** The event of the conventions that has prompts and answers. */
-const EVENT_NAME = 'gen_ai.client.inference.operation.details';
 const scope = { name: 'tallygate.content' };
+const resource = resourceFromAttributes({ 'service.name': 'tallygate' });
 const MAX_OPEN = 2;
-/** The exporters count a call for a moment after its end. */
-const EXPORTER_OPEN = 2 * MAX_OPEN;
 /** Collectors take 4 MB of gRPC by default. */
 const MAX_UNITS = 1024 * 1024;
+const MAX_ENTRIES = 512;
 
 export async function otlpContentSender(
   target: OtlpContentTarget,
   headers: ExportHeaders,
   timeoutMs: number = SEND_TIMEOUT_MS,
 ): Promise<ContentSender> {
-  const exporter = await newExporter(target, headers, timeoutMs);
-  const resource = resourceFromAttributes({ 'service.name': 'tallygate' });
+  const send = await newSend(target, headers, timeoutMs);
   return {
-    maxEntries: 512,
+    maxEntries: MAX_ENTRIES,
     maxUnits: MAX_UNITS,
+    // The thread gets many entries at a time.
     delayMs: 0,
     maxOpen: MAX_OPEN,
-    send: (entries) =>
-      new Promise((resolve) => {
-        exporter.export(
-          entries.map((entry) => logRecord(entry, resource)),
-          ({ code, error }) =>
-            resolve(
-              code === 0
-                ? { accepted: entries.length, failure: undefined }
-                : { accepted: 0, failure: failureOf(error, target) },
-            ),
-        );
-      }),
+    async send(entries) {
+      const { dropped, error } = await send(entries);
+      const failure = error && failureOf(error, target);
+      return { accepted: entries.length - dropped, failure: failure ?? (dropped > 0 ? rejection : undefined) };
+    },
   };
 }
 
-/** The exporters read compression and certificates from the environment. */
-async function newExporter(
+const rejection: SendOutcome['failure'] = {
+  reason: 'export_refused',
+  text: 'the collector rejected some of the log records',
+};
+
+type LogsResponse = ReturnType<typeof JsonLogsSerializer.deserializeResponse>;
+
+const rejected = ({ partialSuccess }: LogsResponse) => partialSuccess?.rejectedLogRecords;
+
+/** The transports read compression and certificates from the environment. */
+async function newSend(
   { url, protocol }: OtlpContentTarget,
   headers: ExportHeaders,
   timeoutMs: number,
-): Promise<LogRecordExporter> {
-  const options = { url, headers: { ...headers }, timeoutMillis: timeoutMs, concurrencyLimit: EXPORTER_OPEN };
-  switch (protocol) {
-    case 'grpc': {
-      const [{ OTLPLogExporter }, { Metadata }] = await Promise.all([
-        import('@opentelemetry/exporter-logs-otlp-grpc'),
-        import('@grpc/grpc-js'),
-      ]);
-      const metadata = new Metadata();
-      for (const [name, value] of Object.entries(headers)) {
-        metadata.set(name, value);
-      }
-      return new OTLPLogExporter({ url, metadata, timeoutMillis: timeoutMs, concurrencyLimit: EXPORTER_OPEN });
-    }
-    case 'http/json': {
-      const { OTLPLogExporter } = await import('@opentelemetry/exporter-logs-otlp-http');
-      return new OTLPLogExporter(options);
-    }
-    case 'http/protobuf': {
-      const { OTLPLogExporter } = await import('@opentelemetry/exporter-logs-otlp-proto');
-      return new OTLPLogExporter(options);
-    }
-    default:
-      throw new Error(`unknown protocol ${protocol satisfies never}`);
+): Promise<(entries: readonly ContentEntry[]) => Promise<OtlpOutcome>> {
+  const settings = { url, headers: { ...headers }, timeoutMillis: timeoutMs };
+  if (protocol === 'http/json') {
+    const { readableLogRecord } = await import('./readable-log-record.ts');
+    const serializer = {
+      serialize: JsonLogsSerializer.serializeRequest,
+      deserialize: JsonLogsSerializer.deserializeResponse,
+      rejected,
+      count: (records: ReadableLogRecord[]) => records.length,
+    };
+    const exporter = await newOtlpExporter(logSignal, protocol, serializer, settings);
+    return (entries) => exporter.send(entries.map((entry) => readableLogRecord(entry, resource, scope)));
   }
+  const serializer = {
+    serialize: ({ bytes }: OtlpBytes) => bytes,
+    deserialize: ProtobufLogsSerializer.deserializeResponse,
+    rejected,
+    count: ({ count }: OtlpBytes) => count,
+  };
+  const exporter = await newOtlpExporter(logSignal, protocol, serializer, settings);
+  const message = new LogMessage(resource, scope);
+  return (entries) => {
+    for (const entry of entries) {
+      message.add(entry);
+    }
+    return exporter.send({ bytes: message.take(), count: entries.length });
+  };
 }
 
 const CHECK_HEADERS = 'check TALLYGATE_CONTENT_EXPORT_HEADERS';
@@ -94,38 +98,13 @@ const grpcFixes: Readonly<Record<number, string | undefined>> = {
 };
 
 /** The collector chooses the text of an error. */
-function failureOf(error: Error | undefined, { protocol }: OtlpContentTarget): SendFailure {
-  const code = error !== undefined && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+function failureOf(error: Error, { protocol }: OtlpContentTarget): SendFailure {
+  const code = 'code' in error && typeof error.code === 'number' ? error.code : undefined;
   if (code === undefined) {
-    return { reason: 'export_failed', text: error?.message ?? 'the collector did not answer' };
+    return { reason: 'export_failed', text: error.message };
   }
   const fix = protocol === 'grpc' ? grpcFixes[code] : httpFixes[code];
   const isFinal = protocol === 'grpc' ? code in grpcFixes : code < 500 && code !== 408 && code !== 429;
   const text = `the collector answered ${code}`;
   return { reason: isFinal ? 'export_refused' : 'export_failed', text: fix ? `${text}: ${fix}` : text };
-}
-
-function logRecord(
-  { id, timeMs, span, attributes, instructions, input, output }: ContentEntry,
-  resource: Resource,
-): ReadableLogRecord {
-  const hrTime: [number, number] = [Math.floor(timeMs / 1000), (timeMs % 1000) * 1_000_000];
-  return {
-    hrTime,
-    hrTimeObserved: hrTime,
-    eventName: EVENT_NAME,
-    severityNumber: 9,
-    severityText: 'INFO',
-    ...(span && { spanContext: span }),
-    attributes: {
-      ...attributes,
-      'tallygate.content.id': id,
-      ...(instructions && { 'gen_ai.system_instructions': [...instructions] }),
-      ...(input && { 'gen_ai.input.messages': input.map((message) => ({ ...message })) }),
-      ...(output && { 'gen_ai.output.messages': output.map((message) => ({ ...message })) }),
-    },
-    resource,
-    instrumentationScope: scope,
-    droppedAttributesCount: 0,
-  };
 }

@@ -1,15 +1,9 @@
 /** Spans as OpenTelemetry's SDK has them, for the exporter of OTLP as JSON. */
-import {
-  type Attributes,
-  type AttributeValue,
-  type HrTime,
-  type SpanContext,
-  SpanStatusCode,
-  TraceFlags,
-} from '@opentelemetry/api';
+import { type Attributes, type AttributeValue, type SpanContext, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
 import { type InstrumentationScope, TraceState } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import { hrTime } from '../otlp-message.ts';
 import type { FinishedSpan, SpanEvent } from './spans.ts';
 
 export function readableSpan(span: FinishedSpan, resource: Resource, scope: InstrumentationScope): ReadableSpan {
@@ -58,9 +52,4 @@ function attributesOf(source: FinishedSpan | SpanEvent): Attributes {
     }
   });
   return attributes;
-}
-
-function hrTime(ms: number): HrTime {
-  const seconds = Math.floor(ms / 1000);
-  return [seconds, Math.floor((ms - seconds * 1000) * 1e6)];
 }
