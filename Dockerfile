@@ -19,7 +19,9 @@ RUN node tools/image.ts /image
 FROM scratch
 COPY --from=build /image /
 # The image contains compiled code, for a fast start on a read-only root.
-ENV XDG_CACHE_HOME=/app/cache
+ENV NODE_COMPILE_CACHE=/app/cache/tallygate/compiled
+# The reason is in cli/run.ts.
+ENV MALLOC_ARENA_MAX=1
 ENV HOME=/app
 USER 65532:65532
 WORKDIR /app

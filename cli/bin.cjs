@@ -7,6 +7,7 @@ const fs = require('fs');
 const path = require('path');
 const { spawn } = require('child_process');
 const { pathToFileURL } = require('url');
+require('./compile-cache.cjs');
 
 const main = path.join(__dirname, 'main.ts');
 const own = path.join(__dirname, '..', 'node_modules', 'node', 'bin', 'node');

@@ -2,9 +2,7 @@
  * The program `tallygate`: runs a command. Exit code 1: an error that the operator can fix, in one
  * line without a stack; 2: wrong usage.
  */
-import { enableCompileCache } from 'node:module';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import './compile-cache.cjs';
 import { readSettings } from './environment.ts';
 import { writeErrorLines } from './terminal/errors.ts';
 import { isOperatorError, type Verb } from './verb.ts';
@@ -86,10 +84,6 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     }
     return 2;
   }
-  const cacheHome = settings.XDG_CACHE_HOME?.startsWith('/')
-    ? settings.XDG_CACHE_HOME
-    : join(settings.HOME ?? homedir(), '.cache');
-  enableCompileCache(join(cacheHome, 'tallygate', 'compiled'));
   return (await verb.load())({ args, settings });
 }
 

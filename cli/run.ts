@@ -55,6 +55,12 @@ const YOUNG_GENERATION = '--max-semi-space-size=8';
  */
 const OLD_GENERATION = '--max-old-space-size=1024';
 
+/**
+ * Lets all threads of a process share one heap of malloc. In heaps of their own, V8's threads kept
+ * 30 MB that they had used to compile.
+ */
+const MALLOC_ARENA_MAX = '1';
+
 export const run: Verb = async ({ args, settings }) => {
   const parsed = readOptions('run', args, options, usage);
   if (typeof parsed === 'number') {
@@ -109,9 +115,9 @@ export const run: Verb = async ({ args, settings }) => {
         ...process.execArgv,
         YOUNG_GENERATION,
         OLD_GENERATION,
-        fileURLToPath(new URL('main.ts', import.meta.url)),
+        fileURLToPath(new URL('bin.cjs', import.meta.url)),
       ],
-      environment: process.env,
+      environment: { MALLOC_ARENA_MAX, ...process.env },
       caBundlePath: settings.SSL_CERT_FILE,
       tokenProxy: settings.TALLYGATE_TOKEN_PROXY,
       log,

@@ -115,7 +115,7 @@ async function waitUntilUp(
 
 /** The environment may contain provider keys, which no child needs. */
 const ENVOY_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|GODEBUG|ENVOY_.*)$/;
-const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|NODE_.*|OTEL_.*|TALLYGATE_.*|XDG_CACHE_HOME)$/;
+const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|MALLOC_.*|NODE_.*|OTEL_.*|TALLYGATE_.*|XDG_CACHE_HOME)$/;
 
 function chosen(environment: Environment, names: RegExp): Record<string, string> {
   const entries = Object.entries(environment).filter(([name, value]) => value !== undefined && names.test(name));

@@ -30,6 +30,7 @@ const unneeded = /\.(ts|mts|cts|map|md|markdown)$|\/(test|tests|__tests__)$/;
 /** The same as in the Dockerfile. */
 const USER_ID = 65532;
 const NODE_OPTIONS = ['--max-semi-space-size=8'];
+const COMPILED = '/app/cache/tallygate/compiled';
 const READY_MS = 30_000;
 
 interface LockedPackage {
@@ -129,7 +130,7 @@ async function compile(root: string): Promise<void> {
   extproc.kill('SIGTERM');
   await ended(extproc);
   rmSync(folder, { recursive: true });
-  const compiled = join(app, 'cache/tallygate/compiled');
+  const compiled = join(root, COMPILED);
   for (const name of readdirSync(compiled)) {
     const renamed = join(compiled, name.replace(/-\d+$/, `-${USER_ID}`));
     renameSync(join(compiled, name), renamed);
@@ -142,7 +143,7 @@ async function compile(root: string): Promise<void> {
 
 function inside(root: string, verb: string, ...args: readonly string[]): ChildProcess {
   return spawn('chroot', [root, '/usr/local/bin/node', ...NODE_OPTIONS, '/app/cli/main.ts', verb, ...args], {
-    env: { PATH: '/usr/sbin:/usr/bin', XDG_CACHE_HOME: '/app/cache', HOME: '/app', TALLYGATE_LOG_LEVEL: 'fatal' },
+    env: { PATH: '/usr/sbin:/usr/bin', NODE_COMPILE_CACHE: COMPILED, HOME: '/app', TALLYGATE_LOG_LEVEL: 'fatal' },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 }
