@@ -24,14 +24,13 @@ const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'se
   { name: 'JSON, prompt of 1 MB, 4 connections', load: { connections: 4, promptBytes: 1_000_000 } },
 ];
 
-/** Large prompts are also measured with the empty processor: there the transport is the limit. */
+/** The empty processor is the third side: it shows the limit of the transport. */
 export function loadComparisons(testbed: Testbed, options: Options): Promise<readonly Comparison[]> {
   return withEmpty(testbed, async (empty) => {
     const comparisons: Comparison[] = [];
     for (const { name, load } of scenarios.filter((one) => one.name.includes(options.only))) {
       const scenario = { name, kind: 'load', per: 'request', load: { ...load, seconds: options.seconds } } as const;
-      const limit = load.promptBytes === undefined ? undefined : empty;
-      comparisons.push(await compare(testbed, scenario, options.rounds, limit));
+      comparisons.push(await compare(testbed, scenario, options.rounds, empty));
     }
     return comparisons;
   });
