@@ -135,6 +135,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
+const quickstart = join(import.meta.dirname, '../examples/quickstart.yaml');
 const line = `${JSON.stringify({ msg: 'request', time: HOSTILE, model: HOSTILE, tenant: HOSTILE })}\n`;
 
 /** Each with what it must show, so that no empty output passes, and some with their exit code. */
@@ -147,16 +148,11 @@ const commands: readonly [string, () => ReturnType<typeof tallygate>, RegExp, co
   ['quota list --json', () => running('quota', 'list', '--json'), /"=a\\u001b\[31m/],
   ['quota grant', () => running('quota', 'grant', total.id, '5', `--key=${HOSTILE}`), /granted 5/],
   ['quota reset', () => running('quota', 'reset', `a/b/${HOSTILE}`), /no budget of a\/b\/=a\\u001b\[31m/],
-  ['quota of another form', () => running('quota', 'reset', HOSTILE), /=a\\u001b\[31m/],
   ['explain', () => running('explain', 'no'), /=a\\u001b\[31m/],
-  [
-    'explain --json',
-    () => running('explain', HOSTILE.replace('\ud800', '\ufffd'), '--json'),
-    /"=a\\u001b\[31m|not rec/,
-  ],
+  ['explain --json', () => running('explain', 'no', '--json'), /"=a\\u001b\[31m/],
   ['top', () => running('top', '--once'), /=a\\u001b\[31m/],
   ['top --json', () => running('top', '--json'), /"=a\\u001b\[31m/],
-  ['tail', () => tallygate(['tail', '-'], `${line}${HOSTILE}\n`), /\? =a\\u001b\[31m/],
+  ['simulate', () => running('simulate', quickstart, '--since', '1h'), /=a\\u001b\[31m/],
   ['tail --json', () => tallygate(['tail', '-', '--json'], `${line}${HOSTILE}\n`), /\? =a\\u001b\[31m/],
   ['check', () => within((output) => check([file('resources.yaml')], output)), /=a\\u001b\[31m/],
   ['convert', () => within((output) => convertPaths([file('litellm.yaml')], {}, output)), /=a\\u001b\[31m/],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { columnsOf, fitted, hasColors, lineOf, padded } from './text.ts';
+import { columnsOf, columnsUpTo, fitted, hasColors, lineOf, padded } from './text.ts';
 
 const ESC = '\u001b';
 
@@ -18,6 +18,13 @@ test('texts fit into columns, also wide ones', () => {
     }
   }
   assert.equal(padded('7', 3, 'end'), '  7');
+});
+
+test('a long text is measured up to a bound', () => {
+  const texts = ['', 'abc', 'x'.repeat(9), '東'.repeat(5), 'e\u0301'.repeat(40), `${'\u0301'.repeat(99)}x`];
+  for (const text of texts) {
+    assert.equal(columnsUpTo(text, 8), Math.min(8, columnsOf(text)), text);
+  }
 });
 
 test('a line is cut at the columns, whatever its styles', () => {

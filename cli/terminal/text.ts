@@ -9,6 +9,12 @@ export function columnsOf(text: string): number {
   return ASCII.test(text) ? text.length : stringWidth(text);
 }
 
+/** Returns the columns of a printable text, at most `most`: measuring a long text is slow. */
+export function columnsUpTo(text: string, most: number): number {
+  const isLong = columnsOf(text.slice(0, 2 * most)) >= most;
+  return isLong ? most : Math.min(most, columnsOf(text));
+}
+
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** Returns the beginning of a printable text that fits into the columns, with a sign where cut. */

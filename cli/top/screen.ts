@@ -1,7 +1,7 @@
 /** The screen of `tallygate top`, as lines that fit into the terminal. */
 import { table } from '../table.ts';
 import { printable } from '../terminal/printable.ts';
-import { columnsOf, fitted, lineOf, padded, type StyledText } from '../terminal/text.ts';
+import { columnsUpTo, fitted, lineOf, padded, type StyledText } from '../terminal/text.ts';
 import type { TopSection } from './sections.ts';
 
 export interface ScreenSize {
@@ -113,7 +113,7 @@ function endOf(name: string, columns: number): string {
 /** Shrinks the widest columns of words, and leaves out the last columns if that is not enough. */
 export function columnWidths({ columns, rows }: TopSection, space: number): readonly number[] {
   const widths = columns.map(({ head }, at) =>
-    rows.reduce((most, { cells }) => Math.max(most, Math.min(MOST_COLUMNS, columnsOf(cells[at]!))), head.length),
+    rows.reduce((most, { cells }) => Math.max(most, columnsUpTo(cells[at]!, MOST_COLUMNS)), head.length),
   );
   const taken = () => widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length);
   while (widths.length > 1 && taken() > space) {
