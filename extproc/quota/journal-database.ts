@@ -5,7 +5,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { MAX_AUDIT_ENTRIES } from './audit.ts';
-import type { HoldParts, JournalBatch, JournaledHold, WindowChange } from './journal-record.ts';
+import type { HoldParts, HoldSubject, JournalBatch, JournaledHold, WindowChange } from './journal-record.ts';
 import { SEGMENTS_PER_WINDOW } from './sliding.ts';
 
 /**
@@ -66,12 +66,17 @@ export interface WindowRow {
   readonly segments: readonly (readonly [number: number, amount: number])[];
 }
 
+export interface HoldRow {
+  readonly parts: HoldParts;
+  readonly subject: HoldSubject | undefined;
+}
+
 export interface JournalState {
   /** JSON by id. */
   readonly quotas: ReadonlyMap<string, string>;
   /** Ordered by id, oldest first. */
   readonly windows: readonly WindowRow[];
-  readonly holds: readonly JournaledHold[];
+  readonly holds: readonly HoldRow[];
 }
 
 /** The usage of holds that were found open at a start. */
@@ -202,7 +207,7 @@ export class JournalDatabase {
       windows,
       holds: holds.map(({ parts, subject }) => ({
         parts: JSON.parse(String(parts)) as HoldParts,
-        subject: (JSON.parse(String(subject)) as JournaledHold['subject'] | null) ?? undefined,
+        subject: (JSON.parse(String(subject)) as HoldSubject | null) ?? undefined,
       })),
     };
   }
@@ -260,12 +265,12 @@ export class JournalDatabase {
       batch.windows.delete(id);
       this.#writeWindow(id, change);
     }
-    for (const [id, hold] of batch.holds) {
+    for (const hold of batch.holds.size === 0 ? [] : batch.holds.all()) {
       if (left-- <= 0) {
         return;
       }
-      batch.holds.delete(id);
-      this.#writeHold(id, hold);
+      batch.holds.delete(hold);
+      this.#writeHold(hold);
     }
     for (const [id, entry] of batch.audit) {
       if (left-- <= 0) {
@@ -278,16 +283,16 @@ export class JournalDatabase {
     this.#statement('UPDATE applied SET log = ?, usage = max(usage, ?)').run(log, batch.lastUsageId);
   }
 
-  #writeHold(id: number, hold: JournaledHold | undefined): void {
-    if (hold === undefined) {
+  #writeHold({ id, parts, subject: known }: JournaledHold): void {
+    if (parts === undefined) {
       this.#statement('DELETE FROM hold WHERE id = ?').run(id);
       return;
     }
-    const subject = hold.subject === undefined ? null : JSON.stringify(hold.subject);
+    const subject = known === undefined ? null : JSON.stringify(known);
     this.#statement(
       `INSERT INTO hold VALUES (?, ?, ?)
        ON CONFLICT DO UPDATE SET parts = excluded.parts, subject = coalesce(excluded.subject, subject)`,
-    ).run(id, JSON.stringify(hold.parts), subject);
+    ).run(id, JSON.stringify(parts), subject);
   }
 
   #writeWindow(id: number, change: WindowChange | undefined): void {

@@ -4,6 +4,7 @@
  * are states, not steps: reading a record twice, or after another was lost, does no harm.
  */
 import { crc32 } from 'node:zlib';
+import { IntegerTable, type IntegerTableEntry } from '../../runtime/integer-table.ts';
 import { isSubjectRow, isUsageRow, type UsageRow } from './usage-record.ts';
 
 export type JournalRecord =
@@ -46,12 +47,20 @@ export interface WindowChange {
 export type HoldParts = readonly (readonly [window: number, units: number])[];
 
 /** The values of `subjectRow`. */
-type HoldSubject = readonly (string | null)[];
+export type HoldSubject = readonly (string | null)[];
 
-/** What the journal has of an open hold. */
-export interface JournaledHold {
-  readonly parts: HoldParts;
-  readonly subject: HoldSubject | undefined;
+/** What the journal has of a hold. */
+export class JournaledHold implements IntegerTableEntry {
+  readonly id: number;
+  /** Undefined: it is settled. */
+  parts: HoldParts | undefined;
+  subject: HoldSubject | undefined;
+  nextInSlot: this | undefined = undefined;
+
+  constructor(id: number, parts: HoldParts | undefined) {
+    this.id = id;
+    this.parts = parts;
+  }
 }
 
 /** A checksum and a space. */
@@ -67,6 +76,34 @@ export function journalLine(records: string, usage: string): Buffer {
   const line = Buffer.from(`00000000 ${records}${usage === '' ? '' : `\t${usage}`}\n`);
   line.write(checksum(line.subarray(PREFIX_BYTES, -1)), 0, 'latin1');
   return line;
+}
+
+/** Returns the part of a line with these records. */
+export function recordsText(records: readonly JournalRecord[]): string {
+  let text = '';
+  for (const record of records) {
+    text += `${text === '' ? '[' : ','}${recordText(record)}`;
+  }
+  return text === '' ? '[]' : `${text}]`;
+}
+
+/**
+ * Formats the records of every request by hand: they are numbers only, and this takes a fifth of
+ * the time.
+ */
+function recordText(record: JournalRecord): string {
+  switch (record[0]) {
+    case 'w':
+      return `["w",${record[1]},${record[2]},${record[3]},${record[4]}]`;
+    case 's':
+      return `["s",${record[1]},${record[2]},${record[3]}]`;
+    case 'h':
+      return `["h",${record[1]},[${record[2].map(([window, units]) => `[${window},${units}]`).join()}]]`;
+    case 'd':
+      return `["d",${record[1]}]`;
+    default:
+      return JSON.stringify(record);
+  }
 }
 
 /** Returns the part of a line with these rows of usage, in JSON, whose ids are consecutive. */
@@ -161,16 +198,25 @@ function isRecord(value: unknown): value is JournalRecord {
 
 const MAX_ID_DIGITS = 16;
 
-/** The last states in a sequence of lines. */
+/** The last states in a sequence of records. */
 export class JournalBatch {
   readonly quotas = new Map<string, string | null>();
   /** undefined: the window is gone. */
   readonly windows = new Map<number, WindowChange | undefined>();
-  /** undefined: the hold is settled. */
-  readonly holds = new Map<number, JournaledHold | undefined>();
+  readonly holds = new IntegerTable<JournaledHold>();
   readonly audit = new Map<number, string>();
   /** The id of the last record of usage, which the lines have for others to read; 0: none. */
   lastUsageId = 0;
+  /** The highest number of a hold, in these or earlier records. */
+  newestHold: number;
+  /** Holds with higher numbers begin in this batch. */
+  readonly #newestBefore: number;
+
+  /** `newestBefore`: the highest number of a hold in earlier records, where it is known. */
+  constructor(newestBefore?: number) {
+    this.newestHold = newestBefore ?? 0;
+    this.#newestBefore = newestBefore ?? Number.POSITIVE_INFINITY;
+  }
 
   get isEmpty(): boolean {
     return this.quotas.size + this.windows.size + this.holds.size + this.audit.size === 0;
@@ -184,19 +230,20 @@ export class JournalBatch {
       return false;
     }
     for (const record of records) {
-      this.#fold(record);
+      this.fold(record);
     }
     if (parts?.usage !== undefined) {
-      this.#sawUsage(Number.parseInt(parts.usage.toString('latin1', 1, 1 + MAX_ID_DIGITS), 10));
+      this.sawUsage(Number.parseInt(parts.usage.toString('latin1', 1, 1 + MAX_ID_DIGITS), 10));
     }
     return true;
   }
 
-  #sawUsage(id: number): void {
+  /** Notes the id of a record of usage. */
+  sawUsage(id: number): void {
     this.lastUsageId = Math.max(this.lastUsageId, id);
   }
 
-  #fold(record: JournalRecord): void {
+  fold(record: JournalRecord): void {
     switch (record[0]) {
       case 'q':
         this.quotas.set(record[1], record[2]);
@@ -224,12 +271,13 @@ export class JournalBatch {
         this.windows.set(record[1], undefined);
         break;
       case 'h':
-        this.holds.set(record[1], { parts: record[2], subject: this.holds.get(record[1])?.subject });
+        this.newestHold = Math.max(this.newestHold, record[1]);
+        this.#hold(record[1]).parts = record[2];
         break;
       case 'i': {
         const hold = this.holds.get(record[1]);
-        if (hold !== undefined) {
-          this.holds.set(record[1], { parts: hold.parts, subject: record[2] });
+        if (hold?.parts !== undefined) {
+          hold.subject = record[2];
         }
         break;
       }
@@ -237,11 +285,30 @@ export class JournalBatch {
         this.audit.set(record[1], record[2]);
         break;
       case 'u':
-        this.#sawUsage(record[1]);
+        this.sawUsage(record[1]);
         break;
       case 'd':
-        this.holds.set(record[1], undefined);
+        this.#settled(record[1]);
         break;
+    }
+  }
+
+  #hold(id: number): JournaledHold {
+    let hold = this.holds.get(id);
+    if (hold === undefined) {
+      hold = new JournaledHold(id, undefined);
+      this.holds.add(hold);
+    }
+    return hold;
+  }
+
+  /** A hold that begins and ends in this batch leaves nothing. */
+  #settled(id: number): void {
+    const hold = this.#hold(id);
+    hold.parts = undefined;
+    hold.subject = undefined;
+    if (id > this.#newestBefore) {
+      this.holds.delete(hold);
     }
   }
 

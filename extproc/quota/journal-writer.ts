@@ -9,6 +9,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
 import { foldLog, type JournalDamage, logPath, OPEN_FLAGS, OPEN_MODE, readLog, removeLogs } from './journal-log.ts';
+import { JournalBatch, type JournalRecord } from './journal-record.ts';
 
 export interface JournalWriterOptions {
   /**
@@ -41,6 +42,14 @@ const STEPS_PER_SYNC = 4;
 /** The pause after a failed fold. */
 const RETRY_MS = 1_000;
 
+/** A log that is complete and not yet folded in completely. */
+interface FullLog {
+  readonly number: number;
+  readonly hasUsage: boolean;
+  /** Taken when folding begins: from then on, only the file has all of them. */
+  states: JournalBatch | undefined;
+}
+
 interface LogFile {
   readonly number: number;
   readonly file: number;
@@ -61,10 +70,11 @@ export class JournalWriter {
    */
   readonly #files: { readonly database: number; readonly wal: number };
   #current: LogFile;
+  /** The states in the current log. */
+  #states = new JournalBatch(0);
   #spare: LogFile | undefined;
   #isOpening = false;
-  /** The log that is complete and not yet folded in completely. */
-  #full: number | undefined;
+  #full: FullLog | undefined;
   #isFolding = false;
   #retryAtMs = 0;
   #isClosed = false;
@@ -90,8 +100,11 @@ export class JournalWriter {
     }
   }
 
-  /** Writes all of the bytes, or throws and has written none. */
-  append(bytes: Uint8Array): void {
+  /**
+   * Writes all of the line, or throws and has written nothing. `records` and `lastUsageId` are
+   * those of the line.
+   */
+  append(bytes: Uint8Array, records: readonly JournalRecord[], lastUsageId: number): void {
     const current = this.#current;
     if (current.bytes + bytes.length > this.#options.maxLogBytes) {
       throw new Error('quota journal: the log is full because the disk is too slow; grants are not journaled');
@@ -106,6 +119,10 @@ export class JournalWriter {
       throw error;
     }
     current.bytes += written;
+    for (const record of records) {
+      this.#states.fold(record);
+    }
+    this.#states.sawUsage(lastUsageId);
   }
 
   /** False: too much usage waits to be read. */
@@ -119,13 +136,20 @@ export class JournalWriter {
     clearInterval(this.#timer);
     closeSync(this.#current.file);
     try {
-      const logs = this.#full === undefined ? [this.#current.number] : [this.#full, this.#current.number];
-      const withUsage = logs.filter((log) => foldLog(this.#database, this.#path, log, this.#options.onDamage));
+      const current = { number: this.#current.number, hasUsage: this.#states.lastUsageId > 0 };
+      const logs = this.#full === undefined ? [current] : [this.#full, current];
+      for (const { number } of logs) {
+        foldLog(this.#database, this.#path, number, this.#options.onDamage);
+      }
       this.#database.sync();
       const reader = this.#usageReader;
-      removeLogs(this.#path, reader === undefined ? logs : logs.filter((log) => !withUsage.includes(log)));
-      for (const log of withUsage) {
-        reader?.addLog(log);
+      const ofReader = logs.filter(({ hasUsage }) => hasUsage && reader !== undefined);
+      removeLogs(
+        this.#path,
+        logs.filter((log) => !ofReader.includes(log)).map(({ number }) => number),
+      );
+      for (const { number } of ofReader) {
+        reader?.addLog(number);
       }
     } catch (error) {
       // The next start folds the logs in, or reports what is wrong.
@@ -163,7 +187,9 @@ export class JournalWriter {
     const current = this.#current;
     const spare = this.#spare;
     if (spare !== undefined && current.bytes > 0) {
-      this.#full = current.number;
+      const states = this.#states;
+      this.#full = { number: current.number, hasUsage: states.lastUsageId > 0, states };
+      this.#states = new JournalBatch(states.newestHold);
       this.#current = spare;
       this.#spare = undefined;
       close(current.file);
@@ -175,11 +201,13 @@ export class JournalWriter {
    * Folds a log in steps. The order of syncs keeps the database consistent at every moment: the WAL
    * before the checkpoint, the file before the WAL is reused.
    */
-  async #fold(log: number): Promise<void> {
-    const batch = await readLog(this.#path, log, this.#options.onDamage);
+  async #fold(log: FullLog): Promise<void> {
+    const { number, states } = log;
+    log.states = undefined;
+    const batch = states ?? (await readLog(this.#path, number, this.#options.onDamage));
     let isDone = false;
     for (let step = 1; !isDone && !this.#isClosed; step++) {
-      isDone = this.#database.writeSome(batch, log, ENTRIES_PER_STEP);
+      isDone = this.#database.writeSome(batch, number, ENTRIES_PER_STEP);
       if (!isDone && step % STEPS_PER_SYNC !== 0) {
         await turn();
         continue;
@@ -191,10 +219,10 @@ export class JournalWriter {
       }
     }
     if (!this.#isClosed) {
-      if (batch.lastUsageId > 0 && this.#usageReader !== undefined) {
-        this.#usageReader.addLog(log);
+      if (log.hasUsage && this.#usageReader !== undefined) {
+        this.#usageReader.addLog(number);
       } else {
-        await unlink(logPath(this.#path, log)).catch(ignoreMissing);
+        await unlink(logPath(this.#path, number)).catch(ignoreMissing);
       }
       this.#full = undefined;
     }

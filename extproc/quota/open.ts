@@ -113,8 +113,8 @@ function openJournal(
   const log = Math.max(database.applied, ...logs) + 1;
   const batch = new JournalBatch();
   const { records, usage } = journal.take();
-  if (!batch.add(Buffer.from(records))) {
-    throw new Error('invariant: the restored state is not a valid journal line');
+  for (const record of records) {
+    batch.fold(record);
   }
   database.replace(batch, { log, usage });
   database.sync();
