@@ -13,12 +13,10 @@ const OTHER_BYTES = 256 * 1024;
 /** A hostile stream may name any number of channels, and send any number of texts. */
 const MAX_TEXTS = 1024;
 
-/** What is used again for each event of a stream. */
-interface EventReading {
-  readonly data: EventData;
-  readonly texts: ResponseTexts;
-  readonly templates: EventTemplates<AnswerForm>;
-}
+// Nothing waits while these are read.
+const eventData = new EventData();
+const eventTexts = new ResponseTexts(true);
+const documentTexts = new ResponseTexts(false);
 
 export class AnswerTexts {
   /** Present once nothing of the answer can be kept. */
@@ -30,7 +28,7 @@ export class AnswerTexts {
   /** The texts of a stream that go on. */
   readonly #open = new Map<string, ContentText>();
   #splitter: EventSplitter | undefined;
-  #event: EventReading | undefined;
+  #templates: EventTemplates<AnswerForm> | undefined;
   /** The document so far. */
   #pieces: Uint8Array[] = [];
   #pieceBytes = 0;
@@ -56,9 +54,12 @@ export class AnswerTexts {
         this.#truncated = true;
       }
     }
-    splitter.detach();
     if (splitter.overflowed) {
       this.fault = 'too_long';
+    }
+    if (this.#left <= 0) {
+      // The rest of the piece is about to change, and is not kept.
+      this.#splitter = undefined;
     }
   }
 
@@ -92,18 +93,17 @@ export class AnswerTexts {
   }
 
   #readDocument(): void {
-    const bytes = Buffer.concat(this.#pieces);
-    const texts = new ResponseTexts(false);
-    if (finished(texts.read(bytes, 0, bytes.length, 0))) {
-      this.#take(bytes, texts);
+    const bytes = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+    if (finished(documentTexts.read(bytes, 0, bytes.length, 0))) {
+      this.#take(bytes, documentTexts);
     } else {
       this.fault = 'unreadable';
     }
   }
 
   #read(bytes: Uint8Array, start: number, end: number): void {
-    this.#event ??= { data: new EventData(), texts: new ResponseTexts(true), templates: new EventTemplates() };
-    const { data, texts, templates } = this.#event;
+    this.#templates ??= new EventTemplates();
+    const templates = this.#templates;
     const known = templates.match(bytes, start, end);
     if (known !== undefined) {
       for (const { hole, text } of known.texts) {
@@ -111,9 +111,10 @@ export class AnswerTexts {
       }
       return;
     }
-    if (data.find(bytes, start, end) && finished(texts.read(data.bytes, data.start, data.end, 0))) {
-      this.#take(data.bytes, texts);
-      const learned = data.inPlace ? answerForm(bytes, start, end, texts.texts) : undefined;
+    const data = eventData;
+    if (data.find(bytes, start, end) && finished(eventTexts.read(data.bytes, data.start, data.end, 0))) {
+      this.#take(data.bytes, eventTexts);
+      const learned = data.inPlace ? answerForm(bytes, start, end, eventTexts.texts) : undefined;
       if (learned !== undefined) {
         templates.learn(bytes, start, end, learned.holes, learned.form);
       }

@@ -40,6 +40,7 @@ export function* promptTexts(body: Uint8Array, maxBytes: number): Generator<numb
       found.push({ ...taken, place });
     }
   }
+  texts.release();
   return { texts: found.toSorted((one, other) => one.place - other.place), truncated };
 }
 

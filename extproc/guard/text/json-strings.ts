@@ -38,6 +38,9 @@ export type PathStep = string | number;
 /** The place of a value that is in no list. */
 const NO_PLACE = -1;
 
+/** Of all documents: their keys are mostly those of the APIs. */
+const keyTexts = new KeyTexts();
+
 export class JsonStrings {
   bytes: Uint8Array = new Uint8Array(0);
   /** How many objects and arrays are around the current value. */
@@ -56,7 +59,6 @@ export class JsonStrings {
   /** At each depth: the innermost key, and the place in the list. */
   readonly #keys: string[] = [''];
   readonly #places: number[] = [NO_PLACE];
-  readonly #keyTexts = new KeyTexts();
 
   constructor(visitor: JsonVisitor) {
     this.#visitor = visitor;
@@ -176,7 +178,7 @@ export class JsonStrings {
     this.#stringStart = -1;
     this.#at = end + 1;
     if (this.#expected === 'key' || this.#expected === 'key-or-end') {
-      this.#keys[this.depth] = this.#keyTexts.of(this.bytes, start, end, spelling === 'ascii');
+      this.#keys[this.depth] = keyTexts.of(this.bytes, start, end, spelling === 'ascii');
       this.#expected = 'colon';
       this.#visitor.key?.(start, end, spelling);
       return;

@@ -3,11 +3,11 @@ import { asciiText, unescapedText } from '../../json/unescape.ts';
 /** Longer keys are no names that a reader knows. */
 const MAX_KEY_BYTES = 256;
 
-/** A power of two, and more than the keys of an API that occur in one document. */
+/** A power of two, and more than the keys of the APIs that are common. */
 const SLOTS = 256;
 
 /**
- * The keys of a document as strings. Remembers the last ones: documents repeat their keys, and a
+ * The keys of documents as strings. Remembers the last ones: documents repeat their keys, and a
  * new string for each would cost more than the rest of its member.
  */
 export class KeyTexts {

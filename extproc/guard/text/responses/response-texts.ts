@@ -3,6 +3,7 @@
  * Every string is text unless its member is known to be none.
  */
 import type { Splice } from '../../../json/splice.ts';
+import { asciiText, text } from '../../../json/unescape.ts';
 import { JsonStrings, type JsonVisitor } from '../json-strings.ts';
 import { isDataUrl, isImageUrl } from '../member-names.ts';
 import {
@@ -189,7 +190,7 @@ export class ResponseTexts implements JsonVisitor {
     if (key === 'thought') {
       object.isThought = first === 0x74;
     } else if (first >= 0x30 && first <= 0x39 && key.endsWith('index')) {
-      const number = Number(Buffer.from(bytes.subarray(start, Math.min(end, start + 20))).toString());
+      const number = Number(asciiText(bytes, start, Math.min(end, start + 20)));
       if (key === 'index') {
         object.index = number;
       } else {
@@ -308,7 +309,7 @@ export class ResponseTexts implements JsonVisitor {
   }
 
   #short(start: number, end: number): string {
-    return Buffer.from(this.#walker.bytes.subarray(start, Math.min(end, start + 64))).toString();
+    return text(this.#walker.bytes, start, Math.min(end, start + 64));
   }
 
   /** Whether the current value is in what a tool gets, where members may have any name. */
