@@ -3,7 +3,7 @@
  * no ratio shows: memory, cuts, overshoot, counts. Starts programs and uses HTTP, as users do;
  * depends on no internals.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ratioChart } from './chart.ts';
@@ -20,10 +20,13 @@ import { overshoot } from './parts/overshoot.ts';
 import { pacedComparisons } from './parts/paced.ts';
 import { referenceComparisons } from './parts/reference.ts';
 import { soak } from './parts/soak.ts';
+import { until } from './processes.ts';
 import { profileReport } from './profile.ts';
 import { markdown } from './report.ts';
 import type { Comparison, CountRow, Figure, Results } from './results.ts';
 import { type Testbed, withTestbed } from './testbed.ts';
+
+const PROFILE_MS = 30_000;
 
 async function main(): Promise<void> {
   const options = optionsOf(process.argv.slice(2));
@@ -32,7 +35,7 @@ async function main(): Promise<void> {
     return;
   }
   const profileFolder = options.profile ? mkdtempSync(path.join(os.tmpdir(), 'tallygate-profile-')) : undefined;
-  const results = await withTestbed({ profileFolder }, (testbed) => measure(testbed, options));
+  const results = await withTestbed({ profileFolder }, (testbed) => measure(testbed, options, profileFolder));
   const page = markdown(results);
   console.log(page);
   if (options.write) {
@@ -48,7 +51,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(testbed: Testbed, options: Options): Promise<Results> {
+async function measure(testbed: Testbed, options: Options, profileFolder: string | undefined): Promise<Results> {
   const startedAt = new Date().toISOString();
   const comparisons: Comparison[] = [];
   const figures: Figure[] = [];
@@ -68,9 +71,16 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
   if (options.parts.includes('load') || options.parts.includes('paced')) {
     await warmUp(testbed);
   }
+  if (profileFolder !== undefined) {
+    process.kill(testbed.gateway.extprocPid, 'SIGUSR2');
+  }
   for (const part of options.parts) {
     console.error(`measuring: ${part}`);
     await parts[part]();
+  }
+  if (profileFolder !== undefined) {
+    process.kill(testbed.gateway.extprocPid, 'SIGUSR2');
+    await until('profile', PROFILE_MS, () => readdirSync(profileFolder).length > 0);
   }
   if (options.soakRequests > 0) {
     figures.push(...(await soak(testbed, options.soakRequests)));

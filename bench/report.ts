@@ -12,7 +12,7 @@ export function markdown(results: Results): string {
     heading(results),
     section('Goals', goals(comparisons, figures)),
     section('Under load', loads.length > 0 ? loadTable(loads) : ''),
-    section('Large prompts and the limit of the transport', limitTable(loads)),
+    section('The limit of the transport', limitTable(loads)),
     section('Paced streams', paced.length > 0 ? pacedTable(paced) : ''),
     section('Memory and event loop of the processor', comparisons.length > 0 ? processorTable(comparisons) : ''),
     ...parts.map((part) =>

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { freePorts } from '../fixtures/free-ports.ts';
 import { startEnvoyAlone } from './envoy-alone.ts';
 import { type MeasuredGateway, startGateway } from './gateway.ts';
@@ -99,9 +100,11 @@ export async function withTestbed<T>(options: TestbedOptions, work: (testbed: Te
   }
 }
 
-/** Returns Node options that make the processor write a profile when it ends. */
+/** Returns Node options that load the profiler. */
 function profiling(folder: string | undefined): readonly string[] {
-  return folder === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${folder}`];
+  return folder === undefined
+    ? []
+    : [`--import=${pathToFileURL(path.join(import.meta.dirname, 'profiler.ts'))}?folder=${folder}`];
 }
 
 function machine(workers: number): Machine {
