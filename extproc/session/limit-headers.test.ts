@@ -15,8 +15,5 @@ test('the headers of each kind show the bucket that stops the client first', () 
   const shadow = snapshot(quota('TotalTokens', 10, { id: 'shadow', mode: 'Shadow' }), 0, startMs);
   const requests = snapshot(quota('Requests', 10, { id: 'requests' }), 5, startMs);
   const forever = snapshot(quota('Requests', 100, { id: 'forever', window: lifetime }), 5);
-  const told = tightest([hourly, daily, shadow, forever, requests]);
-  assert.deepEqual([...told.keys()], ['tokens', 'requests']);
-  assert.equal(told.get('tokens'), daily);
-  assert.equal(told.get('requests'), forever);
+  assert.deepEqual(tightest([hourly, daily, shadow, forever, requests]), [daily, forever]);
 });

@@ -9,17 +9,26 @@ import { type HeaderKind, unitOf } from '../quota/units.ts';
  * Returns, for each kind, the snapshot with the least remaining; among equals, the one that resets
  * last. Leaves out `Shadow` quotas, which stop nobody.
  */
-export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<HeaderKind, BucketSnapshot> {
-  const tightest = new Map<HeaderKind, BucketSnapshot>();
+export function tightest(snapshots: readonly BucketSnapshot[]): readonly BucketSnapshot[] {
+  const tightest: BucketSnapshot[] = [];
   for (const snapshot of snapshots) {
-    const { quota } = snapshot.bucket;
-    const kind = unitOf(quota).header;
-    const other = kind && tightest.get(kind);
-    if (kind !== undefined && quota.mode === 'Enforce' && (other === undefined || isTighter(snapshot, other))) {
-      tightest.set(kind, snapshot);
+    const kind = kindOf(snapshot);
+    if (kind === undefined || snapshot.bucket.quota.mode !== 'Enforce') {
+      continue;
+    }
+    const at = tightest.findIndex((other) => kindOf(other) === kind);
+    if (at < 0) {
+      tightest.push(snapshot);
+    } else if (isTighter(snapshot, tightest[at]!)) {
+      tightest[at] = snapshot;
     }
   }
   return tightest;
+}
+
+/** Returns undefined where no client reads such a header. */
+export function kindOf({ bucket }: BucketSnapshot): HeaderKind | undefined {
+  return unitOf(bucket.quota).header;
 }
 
 function isTighter(one: BucketSnapshot, other: BucketSnapshot): boolean {

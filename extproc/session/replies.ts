@@ -10,7 +10,7 @@ import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.
 import type { Dialect } from '../providers/adapter.ts';
 import type { BucketSnapshot, Decision } from '../quota/store.ts';
 import { shownAmount, unitNoun, unitOf } from '../quota/units.ts';
-import { tightest } from './limit-headers.ts';
+import { kindOf, tightest } from './limit-headers.ts';
 
 /**
  * The official client libraries retry within a minute; with a longer wait they should not retry.
@@ -148,8 +148,9 @@ export function idHeader(requestId: string | undefined): HeaderList {
  */
 export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
-  for (const [kind, snapshot] of tightest(snapshots)) {
+  for (const snapshot of tightest(snapshots)) {
     const { quota } = snapshot.bucket;
+    const kind = kindOf(snapshot)!;
     if (kind === 'budget') {
       headers.push(['x-budget-remaining', `${shownAmount(quota, snapshot.remaining)} ${unitNoun(quota)}`]);
       continue;

@@ -20,23 +20,23 @@ const MAX_TEXT_CHARACTERS = 256;
 export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraft[]): string {
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
   let line = `{"time":"${isoTime(endMs)}"`;
-  line += text('requestId', outcome.requestId);
-  line += text('traceId', outcome.trace?.traceId);
-  line += text('providerRequestId', outcome.providerRequestId);
-  line += text('method', outcome.method);
-  line += text('path', outcome.path);
-  line += text('route', outcome.route);
-  line += text('rule', outcome.rule);
-  line += text('backend', outcome.backend);
-  line += text('operation', outcome.operation);
+  line += text(',"requestId":', outcome.requestId);
+  line += text(',"traceId":', outcome.trace?.traceId);
+  line += text(',"providerRequestId":', outcome.providerRequestId);
+  line += text(',"method":', outcome.method);
+  line += text(',"path":', outcome.path);
+  line += text(',"route":', outcome.route);
+  line += text(',"rule":', outcome.rule);
+  line += text(',"backend":', outcome.backend);
+  line += text(',"operation":', outcome.operation);
   line += outcome.conversion === undefined ? '' : conversion(outcome.conversion);
-  line += text('model', outcome.model);
-  line += text('responseModel', outcome.responseModel);
-  line += text('serviceTier', outcome.serviceTier);
+  line += text(',"model":', outcome.model);
+  line += text(',"responseModel":', outcome.responseModel);
+  line += text(',"serviceTier":', outcome.serviceTier);
   line += tenant(outcome.buckets);
   if (outcome.agent !== undefined) {
     const { sessionId, agentId, parentAgentId } = outcome.agent;
-    line += text('sessionId', sessionId) + text('agentId', agentId) + text('parentAgentId', parentAgentId);
+    line += text(',"sessionId":', sessionId) + text(',"agentId":', agentId) + text(',"parentAgentId":', parentAgentId);
   }
   line += outcome.access === undefined ? '' : access(outcome.access);
   line += outcome.guard === undefined ? '' : guardrails(outcome.guard);
@@ -44,14 +44,14 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   if (outcome.status !== undefined) {
     line += `,"status":${outcome.status}`;
   }
-  line += text('error', failure?.code) + text('stoppedBy', outcome.stoppedBy);
+  line += text(',"error":', failure?.code) + text(',"stoppedBy":', outcome.stoppedBy);
   if (outcome.clientLeft) {
     line += ',"clientLeft":true';
   }
   if (outcome.broken !== undefined) {
     line += backend(outcome.broken);
   }
-  line += text('failover', outcome.failover) + attempts(outcome.attempts);
+  line += text(',"failover":', outcome.failover) + attempts(outcome.attempts);
   line += `,"durationMs":${tenths(endMs - startMs)}`;
   if (outcome.stream && firstTokenMs !== undefined) {
     line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
@@ -59,10 +59,10 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   if (usage !== undefined) {
     line += tokens(usage);
   }
-  line += text('source', outcome.source);
+  line += text(',"source":', outcome.source);
   if (outcome.cost !== undefined) {
     line += `,"cost":"${decimalText(outcome.cost.nanos)}","currency":"${outcome.cost.currency}"`;
-    line += text('catalog', outcome.cost.catalog);
+    line += text(',"catalog":', outcome.cost.catalog);
   }
   if (outcome.undeliveredTokens !== undefined) {
     line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;
@@ -75,7 +75,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   }
   line += `,"decision":"${decision.type}"`;
   if (decision.type === 'refused') {
-    line += text('quota', decision.quota) + text('reason', decision.reason);
+    line += text(',"quota":', decision.quota) + text(',"reason":', decision.reason);
   } else if (decision.type !== 'none') {
     if (decision.queuedMs > 0) {
       line += `,"queuedMs":${tenths(decision.queuedMs)}`;
@@ -110,7 +110,7 @@ function conversion({ providerApi, dropped }: ConversionRecord): string {
 function backend(broken: Interruption): string {
   const { flags, details, transportFailure } = broken;
   const known = (words: string) => words || undefined;
-  return `,"backendFailure":"${backendFailure(broken)}"${text('flags', known(flags))}${text('details', known(details))}${text('transportFailure', known(transportFailure))}`;
+  return `,"backendFailure":"${backendFailure(broken)}"${text(',"flags":', known(flags))}${text(',"details":', known(details))}${text(',"transportFailure":', known(transportFailure))}`;
 }
 
 function tokens(usage: Usage): string {
@@ -131,7 +131,7 @@ function tenant(buckets: RequestRecord['buckets']): string {
         continue;
       }
       seen.push(part.name);
-      members += text(part.name, values[i]!);
+      members += text(`,"${part.name}":`, values[i]!);
     }
   }
   return members === '' ? '' : `,"tenant":{${members.slice(1)}}`;
@@ -139,8 +139,9 @@ function tenant(buckets: RequestRecord['buckets']): string {
 
 function access({ decision, method, caller, group }: AccessRecord): string {
   const { tenant, user, apiKey } = caller ?? {};
-  const names = text('tenant', tenant) + text('user', user) + text('group', group) + text('apiKey', apiKey);
-  return `,"caller":{"decision":"${decision}"${text('method', method)}${names}}`;
+  const names =
+    text(',"tenant":', tenant) + text(',"user":', user) + text(',"group":', group) + text(',"apiKey":', apiKey);
+  return `,"caller":{"decision":"${decision}"${text(',"method":', method)}${names}}`;
 }
 
 /** Types of findings are names of detectors or services; no value is part of a line. */
@@ -155,13 +156,16 @@ function guardrails({ rules, failures }: GuardRecord): string {
   return Object.keys(members).length === 0 ? '' : `,"guardrails":${jsonText(members)}`;
 }
 
-/** `name` is a constant or the name of a header, which needs no escapes. */
-function text(name: string, value: string | undefined): string {
+/**
+ * `member` is what precedes the value. A constant makes fewer strings than its name would. Names of
+ * headers need no escapes.
+ */
+function text(member: string, value: string | undefined): string {
   if (value === undefined) {
     return '';
   }
   const bounded = value.length > MAX_TEXT_CHARACTERS ? `${value.slice(0, MAX_TEXT_CHARACTERS)}…` : value;
-  return PLAIN.test(bounded) ? `,"${name}":"${bounded}"` : `,"${name}":${jsonText(bounded)}`;
+  return PLAIN.test(bounded) ? `${member}"${bounded}"` : member + jsonText(bounded);
 }
 
 const PLAIN = /^[\w ./:@+=,;-]*$/;

@@ -50,7 +50,7 @@ export function selectBackend(
   facts: RequestFacts,
   header: (name: string) => readonly string[],
   bodyBytes: number,
-  { restsUntil, random, firstTokenTimes }: BackendSelection,
+  selection: BackendSelection,
   nowMs: number,
   affinityKey: () => string | undefined,
 ): RoutingDecision | Failure {
@@ -71,15 +71,7 @@ export function selectBackend(
       `Rule ${JSON.stringify(rule.rule.name)} of AIGatewayRoute ${rule.rule.route} has no usable backend. See the status of the route, or the log of the gateway.`,
     );
   }
-  const key = rule.rule.affinity && affinityKey;
-  const target = chooseTarget(
-    rule.targets,
-    ...servingTests(endpoint, facts),
-    (each) => restsUntil(each, facts.model),
-    random(),
-    key,
-    weightsFor(rule, facts, firstTokenTimes, nowMs),
-  );
+  const target = targetOf(rule, endpoint, facts, selection, nowMs, affinityKey);
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -88,6 +80,31 @@ export function selectBackend(
     );
   }
   return decisionFor(rule, target, endpoint, facts, nowMs);
+}
+
+function targetOf(
+  rule: CompiledRule,
+  endpoint: ClientApi,
+  facts: RequestFacts,
+  { restsUntil, random, firstTokenTimes }: BackendSelection,
+  nowMs: number,
+  affinityKey: () => string | undefined,
+): CompiledTarget | undefined {
+  const { targets } = rule;
+  if (targets.length === 1) {
+    const only = targets[0]!;
+    const isAble =
+      serves(endpoint, only.backendPolicy, backendModelOf(only, facts)) || servesWithout(endpoint, facts, only);
+    return only.weight > 0 && isAble ? only : undefined;
+  }
+  return chooseTarget(
+    targets,
+    ...servingTests(endpoint, facts),
+    (each) => restsUntil(each, facts.model),
+    random(),
+    rule.rule.affinity && affinityKey,
+    weightsFor(rule, facts, firstTokenTimes, nowMs),
+  );
 }
 
 /** Returns what follows from the choice of a target. */
@@ -121,10 +138,13 @@ export function servingTests(
 ): readonly [has: (target: CompiledTarget) => boolean, servesWithout: (target: CompiledTarget) => boolean] {
   return [
     (target) => serves(endpoint, target.backendPolicy, backendModelOf(target, facts)),
-    (target) =>
-      endpoint.countReply !== undefined ||
-      conversionFor(endpoint, target.backendPolicy, backendModelOf(target, facts)) !== undefined,
+    (target) => servesWithout(endpoint, facts, target),
   ];
+}
+
+function servesWithout(endpoint: ClientApi, facts: RequestFacts, target: CompiledTarget): boolean {
+  const isCounted = endpoint.countReply !== undefined;
+  return isCounted || conversionFor(endpoint, target.backendPolicy, backendModelOf(target, facts)) !== undefined;
 }
 
 function backendModelOf({ model }: CompiledTarget, facts: RequestFacts): string {

@@ -40,6 +40,9 @@ function isSpace(byte: number): boolean {
 
 /** Returns all encodings of a response, without `identity`; an empty string for a plain body. */
 export function encodingOf(values: readonly string[]): string {
+  if (values.length === 0) {
+    return '';
+  }
   const names = values.flatMap((value) => value.split(',')).map((name) => name.trim().toLowerCase());
   return names.filter((name) => name !== '' && name !== 'identity').join(', ');
 }
