@@ -3,6 +3,7 @@
  * byte, and the official clients, with their own retries, also when it fails later.
  */
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -28,6 +29,9 @@ let gateway: Gateway;
 let openai: OpenAI;
 let anthropic: Anthropic;
 
+/** The name of the route, with characters that Vertex AI takes, and a part of its digest. */
+const ON_VERTEX = `default_failover-${hash('sha256', 'default/failover').slice(0, 8)}`;
+
 /** The rules whose first backend is limited. */
 const LIMITED = ['limited', 'messages', 'spent', 'short-rest', 'used-up', 'raw-429'] as const;
 
@@ -51,6 +55,15 @@ function rule(name: string, from: string, to: Document, more: Document = {}) {
   };
 }
 
+/** Returns a backend whose requests have its own name as a label. */
+function labelled(name: string, schema: 'GCPVertexAI' | 'AWSBedrock', { port }: Provider, key: keyof typeof KEYS) {
+  const requestLabels = [
+    { name: 'backend', type: 'Value', value: name },
+    { name: 'route', type: 'Route' },
+  ];
+  return backend(name, { schema, port, more: { ...withKey(key), requestLabels } });
+}
+
 before(async () => {
   first = await startProvider();
   second = await startProvider();
@@ -69,6 +82,10 @@ before(async () => {
     backend('first-claude', { schema: 'Anthropic', port: first.port, models, more: withKey('first') }),
     backend('prefixed', { port: second.port, models, more: { ...withKey('second'), pathPrefix: '/team/v1' } }),
     backend('claude', { schema: 'Anthropic', port: second.port, models, more: withKey('second') }),
+    labelled('vertex', 'GCPVertexAI', first, 'first'),
+    labelled('bedrock', 'AWSBedrock', second, 'second'),
+    labelled('bedrock-first', 'AWSBedrock', first, 'first'),
+    labelled('vertex-second', 'GCPVertexAI', second, 'second'),
     route('failover', [
       rule('refused', 'dead', spare),
       ...['broken', 'failing', 'large', 'late', 'silent', 'cut', 'well'].map((name) => rule(name, 'main', spare)),
@@ -80,6 +97,14 @@ before(async () => {
       rule('raw-converted', 'main', claude),
       rule('raw-converted-stream', 'main', claude),
       rule('raw-back', 'first-claude', { name: 'prefixed', model: MODEL }),
+      {
+        ...rule('labels', 'vertex', {}),
+        backendRefs: [
+          { name: 'vertex', model: 'claude-sonnet-4-5@20250929' },
+          { name: 'bedrock', model: 'amazon.nova-lite-v1:0', priority: 1 },
+        ],
+      },
+      rule('labels-back', 'bedrock-first', { name: 'vertex-second', model: 'gemini-2.5-flash' }),
       rule('load', 'main', claude, { cooldown: '1ms' }),
       rule('only-5xx', 'main', spare, { on: ['5xx'] }),
     ]),
@@ -294,6 +319,26 @@ describe('one request reaches the second backend', () => {
       [one.headers['anthropic-version'], other.headers['anthropic-version']],
       ['2023-06-01', 'of-the-client'],
     );
+  });
+
+  it('with its own labels, and none of the first one or of the client', async () => {
+    first.defaults = { status: 500 };
+    const forged = Buffer.from('{"backend":"other"}').toString('base64');
+    await anthropic.messages.create(
+      { model: 'labels', max_tokens: 50, messages: say('Hello') },
+      { headers: { 'x-vertex-ai-labels': forged }, maxRetries: 0 },
+    );
+    const [vertex, bedrock] = [first.seen[0]!, second.seen[0]!];
+    const labels = JSON.parse(Buffer.from(vertex.headers['x-vertex-ai-labels'] ?? '', 'base64').toString());
+    assert.deepEqual(labels, { backend: 'vertex', route: ON_VERTEX });
+    assert.deepEqual(JSON.parse(bedrock.body).requestMetadata, { backend: 'bedrock', route: 'default/failover' });
+    assert.equal(bedrock.headers['x-vertex-ai-labels'], undefined);
+    first.forget();
+    second.forget();
+    await sendOnce('labels-back');
+    assert.equal(JSON.parse(first.seen[0]!.body).requestMetadata.backend, 'bedrock-first');
+    const { labels: onGemini, requestMetadata } = JSON.parse(second.seen[0]!.body);
+    assert.deepEqual([onGemini, requestMetadata], [{ backend: 'vertex-second', route: ON_VERTEX }, undefined]);
   });
 
   it('although the client sent trailers', async () => {
