@@ -55,7 +55,10 @@ export interface RequestRecord {
   readonly operation: Operation | undefined;
   readonly method: string;
   readonly path: string;
-  /** The name that the client sent. It is a label in metrics only if a rule or backend names it. */
+  /**
+   * The name that the client sent. It is a label in metrics only if a rule, a backend or a response
+   * names it.
+   */
   readonly model: string | undefined;
   readonly modelIsKnown: boolean;
   readonly responseModel: string | undefined;

@@ -24,7 +24,7 @@ const labelRows = [
   ),
   row(
     '`gen_ai_request_model`',
-    'The model in the request; `other` if neither a rule nor the backend names it, so that clients cannot create series',
+    'The model in the request; `other` if no rule, backend or response names it, so that clients cannot create series',
   ),
   row('`gen_ai_response_model`', 'The model in the provider’s response; `other` after 200 different names'),
   row(

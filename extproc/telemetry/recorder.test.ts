@@ -227,6 +227,25 @@ test('metrics count tokens by kind, decisions, cuts, shadow refusals, overdrafts
   });
 });
 
+test('a model that matches a glob is a label once a response names it', () => {
+  const glob = { ...outcomeOfStream, modelIsKnown: false };
+  const failed = { status: 404, responseModel: undefined };
+  const { histogram } = recorderOf([
+    { ...glob, ...failed, model: 'gpt-4o' },
+    { ...glob, model: 'gpt-4o', responseModel: 'gpt-4o-2024-08-06' },
+    { ...glob, ...failed, model: 'gpt-4o' },
+    { ...glob, model: 'o3', responseModel: 'o3' },
+    { ...glob, model: 'g', responseModel: 'gpt-4o-2024-08-06' },
+    { ...glob, ...failed, model: 'gpt-none' },
+  ]);
+  const counts = new Map<string, number>();
+  for (const { attributes, count } of histogram('gen_ai.server.request.duration')) {
+    const model = String(attributes['gen_ai.request.model']);
+    counts.set(model, (counts.get(model) ?? 0) + count);
+  }
+  assert.deepEqual(Object.fromEntries(counts), { other: 3, 'gpt-4o': 2, o3: 1 });
+});
+
 test('names that only clients or providers know are no labels, and the number of labels is bounded', () => {
   const outcomes = Array.from({ length: 500 }, (_, i) => ({
     ...outcomeOfStream,
@@ -238,6 +257,8 @@ test('names that only clients or providers know are no labels, and the number of
   const durations = histogram('gen_ai.server.request.duration');
   assert.deepEqual([...new Set(durations.map(({ attributes }) => attributes['gen_ai.request.model']))], ['other']);
   assert.equal(durations.length, 201);
+  const echoed = outcomes.map((each) => ({ ...each, responseModel: each.model }));
+  assert.equal(recorderOf(echoed).histogram('gen_ai.server.request.duration').length, 201);
   const many = Array.from({ length: 3000 }, (_, i) => ({ ...outcomeOfStream, rule: `rule-${i}` }));
   const bounded = recorderOf(many).histogram('gen_ai.server.request.duration');
   assert.equal(bounded.length, 1001);

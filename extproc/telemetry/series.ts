@@ -13,8 +13,11 @@ import { attribute, boundaries, GATEWAY, latestMetric, metric, OTHER, PROVIDER_N
  * without names.
  */
 const MAX_SERIES = 1000;
-/** Providers choose the names; past this number the model of a response is `other`. */
-const MAX_RESPONSE_MODELS = 200;
+/**
+ * Providers choose the names in responses, and clients those that match a glob; past this number of
+ * each, a model is `other`.
+ */
+const MAX_UNKNOWN_MODELS = 200;
 const MAX_MODEL_CHARACTERS = 128;
 const MAX_ERRORS_A_SERIES = 64;
 
@@ -50,27 +53,14 @@ export function newSeries(table: MetricTable, latest: boolean): SeriesOf {
     usageCounter: latest ? newUsageCounters(table) : undefined,
   };
   const known = new Map<string, Series>();
-  const responseModels = new Set<string>();
+  const requestLabel = newModelLabel();
+  const responseLabel = newModelLabel();
   let overflow: Series | undefined;
 
-  const responseLabel = (model: string | undefined) => {
-    if (model === undefined) {
-      return undefined;
-    }
-    if (responseModels.has(model)) {
-      return model;
-    }
-    if (responseModels.size >= MAX_RESPONSE_MODELS || model.length > MAX_MODEL_CHARACTERS) {
-      return OTHER;
-    }
-    responseModels.add(model);
-    return model;
-  };
-
   return (outcome) => {
-    const { operation, schema, model, route, rule, backend } = outcome;
-    const requestModel = model === undefined || outcome.modelIsKnown ? model : OTHER;
-    const responseModel = responseLabel(outcome.responseModel);
+    const { operation, schema, model, modelIsKnown, route, rule, backend, responseModel: served } = outcome;
+    const requestModel = model === undefined || modelIsKnown ? model : requestLabel(model, isServed(model, served));
+    const responseModel = served === undefined ? undefined : responseLabel(served, true);
     // Names of Kubernetes objects have no line feed, and those of models are at the end.
     const key = `${route}\n${rule}\n${backend}\n${operation}\n${requestModel}\n${responseModel}`;
     const found = known.get(key);
@@ -96,6 +86,26 @@ export function newSeries(table: MetricTable, latest: boolean): SeriesOf {
     known.set(key, created);
     return created;
   };
+}
+
+/** Returns a function that returns new names only while there are few, and otherwise `other`. */
+function newModelLabel(): (model: string, isAllowed: boolean) => string {
+  const known = new Set<string>();
+  return (model, isAllowed) => {
+    if (known.has(model)) {
+      return model;
+    }
+    if (!isAllowed || known.size >= MAX_UNKNOWN_MODELS || model.length > MAX_MODEL_CHARACTERS) {
+      return OTHER;
+    }
+    known.add(model);
+    return model;
+  };
+}
+
+/** Whether a response names the model, or a version of it, so that no client has invented it. */
+function isServed(model: string, served: string | undefined): boolean {
+  return served?.startsWith(model) === true && (served.length === model.length || served[model.length] === '-');
 }
 
 type Instruments = {
