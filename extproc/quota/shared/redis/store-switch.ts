@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
 import type { MemoryStore } from '../../memory.ts';
 import { memoryDefaults } from '../../memory-options.ts';
+import type { AllowanceAnswer, AllowanceRequest, AllowanceStore } from '../allowances.ts';
 import type { RestStore, SharedRest } from '../rest-store.ts';
 import { SharedQuotaStore } from '../shared-quota-store.ts';
 import type { RedisAllowances } from './redis-allowances.ts';
@@ -40,6 +41,7 @@ export class StoreSwitch implements RestStore {
   readonly #options: StoreSwitchOptions;
   #config: SharedStoreConfig | undefined;
   #redis: RedisAllowances | undefined;
+  #line: StoreLine | undefined;
   #status: SharedStoreStatus = { state: 'unused', reason: '' };
   #changing: Promise<void> = Promise.resolve();
 
@@ -98,12 +100,14 @@ export class StoreSwitch implements RestStore {
       return;
     }
     const before = this.#redis;
+    const known = this.#config;
     this.#config = config;
     this.#redis = undefined;
     if (before !== undefined) {
       memoryDefaults.schedule(FAREWELL_MS, () => before.close());
     }
     if (config === undefined) {
+      this.#line = undefined;
       this.quotas.useAllowances(undefined);
       this.#report({ state: 'unused', reason: '' });
       return;
@@ -124,7 +128,12 @@ export class StoreSwitch implements RestStore {
       onExchange: this.#options.onExchange,
     });
     this.#redis = redis;
-    this.quotas.useAllowances(redis);
+    if (this.#line !== undefined && isSameStore(config, known)) {
+      this.#line.redis = redis;
+    } else {
+      this.#line = new StoreLine(redis);
+      this.quotas.useAllowances(this.#line);
+    }
     const state = await redis.connect(CONNECT_MS);
     if (this.#status.state === 'unused') {
       this.#report(statusOf(state));
@@ -137,6 +146,29 @@ export class StoreSwitch implements RestStore {
       this.#options.onStatus(status);
     }
   }
+}
+
+/**
+ * The way to one store. With a new password, it goes over another connection: the store knows the
+ * allowances, so that what they paid for is not reported, and charged, again.
+ */
+class StoreLine implements AllowanceStore {
+  redis: RedisAllowances;
+
+  constructor(redis: RedisAllowances) {
+    this.redis = redis;
+  }
+
+  exchange(request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
+    this.redis.exchange(request, done);
+  }
+}
+
+/** Whether two configurations lead to the same counts; only credentials and TLS may differ. */
+function isSameStore(config: SharedStoreConfig, before: SharedStoreConfig | undefined): boolean {
+  const placeOf = ({ mode, addresses, sentinelMaster, database, keyPrefix }: SharedStoreConfig) =>
+    JSON.stringify([mode, addresses, sentinelMaster, database, keyPrefix]);
+  return before !== undefined && placeOf(config) === placeOf(before);
 }
 
 function steadyMs(): number {
