@@ -1,7 +1,7 @@
 /**
  * The chart's own quota store: two proxies share a budget exactly; without the store, each quota
  * does what its `onStoreLoss` says and `Enforcing` reports it; afterwards, everything recovers with
- * the counts of before.
+ * the counts of before. The console shows what the store knows.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -22,7 +22,12 @@ const FOLDER = '/srv/tge-shared-store';
 const BUDGET = 40;
 /** A second model and route, with a quota of its own. */
 const OPEN = { model: 'open', route: 'open', budget: 5 };
+/** An operator of the console; its route has no other use. */
+const OPERATOR = { key: 'tg-operator-00000000000000000000', route: 'operator' };
 const VALUES = [
+  'console.enabled=true',
+  `console.accessPolicies={${NAMESPACE}/operators}`,
+  'console.operators=tenant=ops',
   'quotaStore.type=Own',
   ...(process.env['E2E_KUBECONFIG'] === undefined
     ? ['quotaStore.own.image.repository=docker.io/library/redis', 'quotaStore.own.image.tag=7']
@@ -30,7 +35,37 @@ const VALUES = [
   'proxy.spec.provider.kubernetes.envoyDeployment.replicas=2',
 ];
 
+const operators: readonly Document[] = [
+  {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: 'operator',
+      labels: { 'tallygate.dev/api-key': 'true' },
+      annotations: { 'tallygate.dev/tenant': 'ops' },
+    },
+    stringData: { apiKey: OPERATOR.key },
+  },
+  {
+    apiVersion: 'tallygate.dev/v1alpha1',
+    kind: 'AIAccessPolicy',
+    metadata: { name: 'operators' },
+    spec: {
+      targetRefs: [{ group: 'tallygate.dev', kind: 'AIGatewayRoute', name: OPERATOR.route }],
+      authenticate: [
+        {
+          name: 'keys',
+          type: 'APIKey',
+          apiKey: { secretSelector: { matchLabels: { 'tallygate.dev/api-key': 'true' } } },
+        },
+      ],
+      allow: [{ name: 'all', principals: [{ tenant: 'ops' }] }],
+    },
+  },
+];
+
 let world: ClusterWorld;
+let consoleUrl: string;
 
 before(async () => {
   await removeStore();
@@ -39,14 +74,19 @@ before(async () => {
   }
   await install({ values: VALUES });
   await waitUntil('jsonpath={.status.readyReplicas}=1', ['-n', SYSTEM, `statefulset/${STORE}`]);
-  const rules = [{ name: 'all', models: [OPEN.model], backendRefs: [{ name: 'openai', model: 'gpt-4o-mini' }] }];
+  const rulesOf = (model: string) => [
+    { name: 'all', models: [model], backendRefs: [{ name: 'openai', model: 'gpt-4o-mini' }] },
+  ];
   const closed = teamQuota('requests', 'Requests', BUDGET, { onStoreLoss: 'FailClosed' });
   const open = teamQuota('requests', 'Requests', OPEN.budget, { onStoreLoss: 'FailOpen' });
   world = await startClusterWorld(NAMESPACE, [quotaPolicy('closed', 'chat', [closed])]);
   await apply([
-    routeOf(NAMESPACE, OPEN.route, rules),
-    ...inNamespace(NAMESPACE, [quotaPolicy('open', OPEN.route, [open])]),
+    routeOf(NAMESPACE, OPEN.route, rulesOf(OPEN.model)),
+    routeOf(NAMESPACE, OPERATOR.route, rulesOf(OPERATOR.route)),
+    ...inNamespace(NAMESPACE, [quotaPolicy('open', OPEN.route, [open]), ...operators]),
   ]);
+  const service = await get('-n', SYSTEM, 'service', 'tallygate-console');
+  consoleUrl = `http://${service.spec.clusterIP}/console/api`;
   await waitUntilEnforcing(NAMESPACE, OPEN.route);
 });
 
@@ -139,6 +179,39 @@ it('two proxies share one budget exactly', async () => {
   );
 });
 
+interface ConsoleRow {
+  readonly group?: { readonly route: string };
+  readonly requests?: number;
+  readonly quota?: string;
+  readonly key?: readonly string[];
+  readonly gateway?: string;
+  readonly spent?: number;
+}
+
+/** Returns the rows that an operator sees; undefined while the console has no answer. */
+async function consoleRows(call: string): Promise<readonly ConsoleRow[] | undefined> {
+  const headers = { authorization: `Bearer ${OPERATOR.key}` };
+  const response = await fetch(`${consoleUrl}/${call}`, { headers, signal: AbortSignal.timeout(12_000) });
+  return response.ok ? ((await response.json()) as { readonly rows: readonly ConsoleRow[] }).rows : undefined;
+}
+
+async function requestsInConsole(): Promise<number> {
+  const rows = (await consoleRows('usage?by=route').catch(() => undefined)) ?? [];
+  return rows.find(({ group }) => group?.route === `${NAMESPACE}/chat`)?.requests ?? 0;
+}
+
+/** Asserts that an operator sees the spent budget as one row. */
+async function assertBudgetShown(): Promise<void> {
+  const ofTeam = (await consoleRows('budgets'))?.filter(({ key }) => key?.[0] === 'shared') ?? [];
+  const shown = ofTeam.map(({ quota, gateway, spent }) => ({ quota, gateway, spent }));
+  assert.deepEqual(shown, [{ quota: `${NAMESPACE}/closed/requests`, gateway: 'shared store', spent: BUDGET }]);
+}
+
+it('the console shows the shared budget once, and each request once', async () => {
+  await waitFor('the requests', async () => (await requestsInConsole()) === BUDGET);
+  await assertBudgetShown();
+});
+
 it('without the store, each quota does what its mode says, and Enforcing reports it', async () => {
   await scaleStore(0);
   const closed = await untilLost('aiquotapolicy', 'closed', 'ancestors');
@@ -162,6 +235,7 @@ it('a new password and the store come back without a restart of the proxies, wit
   assert.equal((await ask('new')).status, 200);
   assert.equal((await ask('shared')).status, 429, 'the volume has the counts of before');
   await waitFor('charges of the loss', async () => (await ask('many', OPEN.model)).status === 429);
+  await assertBudgetShown();
   const shown = (pods: readonly Document[]) =>
     pods.map((pod) => {
       const { metadata, status } = pod as {
@@ -198,4 +272,5 @@ it('usage records stay in the store when their proxy pods are deleted', async ()
     const requests = await recordedRequests().catch(() => undefined);
     return requests === BUDGET + 1;
   });
+  await waitFor('the requests of ended pods in the console', async () => (await requestsInConsole()) === BUDGET + 1);
 });
