@@ -15,6 +15,12 @@ const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
+/** The values of hexadecimal digits, by their codes. */
+const HEX_VALUES = Uint8Array.from({ length: 128 }, (_, code) => {
+  const value = Number.parseInt(String.fromCharCode(code), 16);
+  return Number.isNaN(value) ? 0 : value;
+});
+
 export class ProtobufWriter {
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #end = 0;
@@ -69,7 +75,11 @@ export class ProtobufWriter {
   hex(field: number, digits: string): void {
     const start = this.begin(field);
     this.#reserve(digits.length / 2);
-    this.#end += this.#bytes.write(digits, start, 'hex');
+    const bytes = this.#bytes;
+    // Ids are too short for a call of native code.
+    for (let i = 0; i < digits.length; i += 2) {
+      bytes[this.#end++] = (HEX_VALUES[digits.charCodeAt(i)]! << 4) | HEX_VALUES[digits.charCodeAt(i + 1)]!;
+    }
     this.end(start);
   }
 
