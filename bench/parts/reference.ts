@@ -45,8 +45,7 @@ function underLoad({ seconds, rounds }: Options): Promise<readonly Comparison[]>
       const comparisons: Comparison[] = [];
       for (const { name, load } of scenarios) {
         const scenario = { name: `reference programs: ${name}`, kind: 'load', per: 'request' } as const;
-        const limit = load.promptBytes === undefined ? undefined : empty;
-        comparisons.push(await compare(own, { ...scenario, load: { ...load, seconds } }, rounds, limit));
+        comparisons.push(await compare(own, { ...scenario, load: { ...load, seconds } }, rounds, empty));
       }
       return comparisons;
     });
