@@ -70,10 +70,13 @@ describe('markdown', () => {
   it('reports for each goal whether it is reached', () => {
     const slow = { ...json, pairs: [{ alone: sample(10_000, 1), gateway: sample(3_900, 2) }] };
     const goal = 'requests per second, ratio to Envoy alone';
-    assert.match(markdown(results({ comparisons: [json] })), new RegExp(`${goal} \\| 0\\.475 \\| ≥ 0\\.4 \\| reached`));
+    assert.match(
+      markdown(results({ comparisons: [json] })),
+      new RegExp(`${goal} \\| 0\\.475 \\| ≥ 0\\.42 \\| reached`),
+    );
     assert.match(
       markdown(results({ comparisons: [slow] })),
-      new RegExp(`${goal} \\| 0\\.390 \\| ≥ 0\\.4 \\| \\*\\*missed\\*\\*`),
+      new RegExp(`${goal} \\| 0\\.390 \\| ≥ 0\\.42 \\| \\*\\*missed\\*\\*`),
     );
   });
 
