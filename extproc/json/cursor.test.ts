@@ -37,6 +37,22 @@ function value(cursor: JsonCursor): unknown {
 }
 
 describe('JsonCursor', () => {
+  it('reads keys that came before in another spelling', () => {
+    const documents = [
+      // Both keys have one slot, and the first means what the bytes of the second spell.
+      String.raw`{"\u006a\\n":1,"j\n":2}`,
+      String.raw`{"\u0061":3,"a":4}`,
+      '{"é":1,"Ã©":2,"":3,"Ã":5}',
+      '{"choices":1,"choicer":2,"cohices":3,"chojces":4}',
+    ];
+    for (const text of [...documents, ...documents]) {
+      const cursor = new JsonCursor();
+      const bytes = Buffer.from(text);
+      cursor.begin(bytes, 0, bytes.length);
+      assert.deepEqual(value(cursor), JSON.parse(text), text);
+    }
+  });
+
   it('reads what JSON.parse reads', () => {
     const cursor = new JsonCursor();
     fc.assert(

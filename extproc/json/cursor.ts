@@ -55,7 +55,7 @@ export class JsonCursor {
     if (!this.string()) {
       return this.#break();
     }
-    this.key = this.decoded();
+    this.key = keyText(this.bytes, this.textStart, this.textEnd);
     if (this.bytes[this.at] !== COLON) {
       return this.#break();
     }
@@ -233,6 +233,38 @@ export class JsonCursor {
     this.at = this.#end;
     return false;
   }
+}
+
+const KEY_SLOTS = 64;
+const MAX_RECENT_CHARACTERS = 32;
+
+/** The last key of each slot: the same keys come with each event. */
+const recentKeys: string[] = new Array(KEY_SLOTS).fill('');
+
+/** Returns the decoded key. Makes no string of a key without escapes that came lately. */
+function keyText(bytes: Uint8Array, start: number, end: number): string {
+  const length = end - start;
+  const slot = (length + 5 * bytes[start]! + 3 * bytes[end - 1]!) % KEY_SLOTS;
+  const recent = recentKeys[slot]!;
+  if (recent.length === length && isSpelled(recent, bytes, start)) {
+    return recent;
+  }
+  const key = decodedString(bytes, start, end);
+  // A key with escapes is shorter than its bytes, and must not stand for other bytes.
+  if (key.length === length && length <= MAX_RECENT_CHARACTERS) {
+    recentKeys[slot] = key;
+  }
+  return key;
+}
+
+/** Whether each character of a text is one byte. */
+function isSpelled(text: string, bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (text.charCodeAt(at) !== bytes[start + at]) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** Returns the decoded contents of a JSON string; empty if it is too long or broken. */
