@@ -3,6 +3,7 @@
  * one. A count from a beginning is an estimate, and its charge is marked as one.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
+import { copyBytes } from '../../runtime/copy-bytes.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import { newSlicedCount } from '../tokens/count.ts';
@@ -60,11 +61,7 @@ class Sample implements TextSample {
       this.#kept.copy(grown, 0, 0, this.#used);
       this.#kept = grown;
     }
-    if (Buffer.isBuffer(bytes)) {
-      bytes.copy(this.#kept, this.#used, start, start + take);
-    } else {
-      this.#kept.set(bytes.subarray(start, start + take), this.#used);
-    }
+    copyBytes(bytes, start, start + take, this.#kept, this.#used);
     this.#used += take;
   }
 

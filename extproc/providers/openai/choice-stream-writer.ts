@@ -2,6 +2,7 @@
  * Writes streams of chat completions and of completions: removes usage that only the gateway asked
  * for, and ends a stream early.
  */
+import { copyBytes } from '../../../runtime/copy-bytes.ts';
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
@@ -91,7 +92,7 @@ export class ChoiceStreamWriter implements StreamWriter<ChoiceEventFacts> {
 
 function without(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
   const kept = Buffer.allocUnsafe(end - start - (to - from));
-  kept.set(bytes.subarray(start, from), 0);
-  kept.set(bytes.subarray(to, end), from - start);
+  copyBytes(bytes, start, from, kept, 0);
+  copyBytes(bytes, to, end, kept, from - start);
   return kept;
 }

@@ -18,6 +18,8 @@ export interface EventSink {
 }
 
 const BLANK_LINE = Buffer.from('\n\n');
+const NOTHING = new Uint8Array(0);
+const NO_PIECES: Uint8Array[] = [];
 
 export class ClientStream implements EventSink {
   readonly #writer: StreamWriter;
@@ -25,7 +27,7 @@ export class ClientStream implements EventSink {
   readonly #guard: StreamGuard | undefined;
   /** Present where policies keep the text. */
   #content: AnswerTexts | undefined;
-  #pieces: Uint8Array[] = [];
+  #pieces = NO_PIECES;
   /** Between the parts of a long event. */
   #inEvent = false;
   // Adjacent events that pass unchanged leave as one piece, and so do converted ones.
@@ -73,7 +75,7 @@ export class ClientStream implements EventSink {
     const passing = this.#passing;
     this.#passing = undefined;
     if (passing !== undefined) {
-      this.#pieces.push(passing.subarray(this.#passingFrom, this.#passingTo));
+      this.#add(passing.subarray(this.#passingFrom, this.#passingTo));
     }
   }
 
@@ -96,7 +98,7 @@ export class ClientStream implements EventSink {
     this.#keepText();
     // The error is no part of the answer.
     this.#content = undefined;
-    this.#pieces.push(this.#writer.fail(problem));
+    this.#add(this.#writer.fail(problem));
   }
 
   /** Ends a stream that a guardrail has blocked, as the client API defines for this. */
@@ -137,9 +139,18 @@ export class ClientStream implements EventSink {
     const pieces = this.#pieces;
     if (pieces.length > 0) {
       this.#keepText();
-      this.#pieces = [];
+      this.#pieces = NO_PIECES;
     }
     return pieces;
+  }
+
+  /** Most events leave alone, and an empty array would get room for many. */
+  #add(piece: Uint8Array): void {
+    if (this.#pieces === NO_PIECES) {
+      this.#pieces = [piece];
+    } else {
+      this.#pieces.push(piece);
+    }
   }
 
   #keepText(): void {
@@ -158,7 +169,7 @@ export class ClientStream implements EventSink {
     }
     const passing = this.#passing;
     if (passing !== undefined) {
-      this.#pieces.push(passing.subarray(this.#passingFrom, this.#passingTo));
+      this.#add(passing.subarray(this.#passingFrom, this.#passingTo));
     }
     this.#passing = bytes;
     this.#passingFrom = start;
@@ -168,7 +179,7 @@ export class ClientStream implements EventSink {
   /** Sends bytes of the writer: events, or the end of a long one. */
   #write(bytes: Uint8Array, part: EventPart): void {
     if (this.#guard === undefined) {
-      this.#pieces.push(bytes);
+      this.#add(bytes);
     } else {
       this.#guard.written(bytes, part);
     }
@@ -180,7 +191,7 @@ export class ClientStream implements EventSink {
       this.#guard.finish(bytes);
       this.flush();
     } else if (bytes.length > 0) {
-      this.#pieces.push(bytes);
+      this.#add(bytes);
     }
   }
 
@@ -188,10 +199,8 @@ export class ClientStream implements EventSink {
   #endEvent(): void {
     this.flush();
     if (this.#inEvent && this.#guard === undefined) {
-      this.#pieces.push(BLANK_LINE);
+      this.#add(BLANK_LINE);
     }
     this.#inEvent = false;
   }
 }
-
-const NOTHING = new Uint8Array(0);
