@@ -17,6 +17,11 @@ export interface Recognizer {
    * detector is made, not for each text.
    */
   canFollow?(before: number, anchor: number): boolean;
+  /**
+   * Returns whether a match may have so many digits in a row from its anchor on, a digit; absent:
+   * any number. Asked when a detector is made, for up to MAX_RUN, which stands for more.
+   */
+  hasRun?(digits: number): boolean;
   /** How many characters before its anchor a match may begin, at most CONTEXT_LENGTH. */
   readonly reach: number;
   /** How many characters after its anchor a match may begin; absent: none. */
@@ -29,3 +34,6 @@ export interface Recognizer {
   /** Returns where a match can begin whose anchor comes after the end; `text.length` if nowhere. */
   openTail?(text: FoldedText): number;
 }
+
+/** Longer than a row of digits that a recognizer tells from longer ones. */
+export const MAX_RUN = 20;

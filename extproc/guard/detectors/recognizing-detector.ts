@@ -2,7 +2,7 @@ import { OTHER } from './character-folds.ts';
 import { isDigit } from './characters.ts';
 import { CONTEXT_LENGTH, type Detector, type Finding } from './detector.ts';
 import { FoldedText } from './folded-text.ts';
-import type { Match, Recognizer } from './recognizer.ts';
+import { MAX_RUN, type Match, type Recognizer } from './recognizer.ts';
 
 /** How far before `from` a match may begin to be folded with the same text as the last call. */
 const REUSE_UNITS = 64 * 1024;
@@ -31,6 +31,8 @@ export class RecognizingDetector implements Detector {
   readonly #listAt = new Uint8Array(PAIRS);
   /** The first one is empty. */
   readonly #lists: (readonly Recognizer[])[] = [[]];
+  /** Of each list, those that take a number of so many digits in a row. */
+  readonly #listsByRun: (readonly (readonly Recognizer[])[])[];
   readonly #reach: number;
   readonly #lead: number;
 
@@ -46,6 +48,9 @@ export class RecognizingDetector implements Detector {
         this.#addList(before, anchor, own);
       }
     }
+    this.#listsByRun = this.#lists.map((list) =>
+      Array.from({ length: MAX_RUN + 1 }, (_, run) => list.filter(({ hasRun }) => hasRun?.(run) ?? true)),
+    );
   }
 
   #addList(before: number, anchor: number, recognizers: readonly Recognizer[]): void {
@@ -64,7 +69,7 @@ export class RecognizingDetector implements Detector {
     const known = out.length;
     const before = Math.max(-1, first - 1 - this.#lead);
     for (let anchor = this.#nextAnchor(before, last); anchor >= 0; anchor = this.#nextAnchor(anchor, last)) {
-      for (const { type, recognize } of this.#listFor(anchor)) {
+      for (const { type, recognize } of this.#likelyAt(anchor)) {
         if (recognize(folded, anchor, found) && found.start >= first && found.start < last) {
           const { start, end, score } = found;
           out.push({ type, start: folded.startOf(start), end: folded.endOf(end - 1), score });
@@ -98,6 +103,19 @@ export class RecognizingDetector implements Detector {
 
   #listFor(anchor: number): readonly Recognizer[] {
     return this.#lists[this.#listAt[pairOf(folded.at(anchor - 1), folded.codes[anchor]!)]!]!;
+  }
+
+  /** Leaves out those that cannot match, so that the number costs less. */
+  #likelyAt(anchor: number): readonly Recognizer[] {
+    const list = this.#listAt[pairOf(folded.at(anchor - 1), folded.codes[anchor]!)]!;
+    if (!isDigit(folded.codes[anchor]!)) {
+      return this.#lists[list]!;
+    }
+    let run = 1;
+    while (run < MAX_RUN && isDigit(folded.at(anchor + run))) {
+      run += 1;
+    }
+    return this.#listsByRun[list]![run]!;
   }
 
   /** Returns the next anchor of a match that may begin before `last`; -1 if there is none. */

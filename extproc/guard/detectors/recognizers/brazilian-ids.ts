@@ -58,6 +58,8 @@ function brazilianNumber({ type, length, separatorsAt, isValid }: BrazilianNumbe
     type,
     anchors: '0',
     canFollow: (before) => !isAlphanumeric(before),
+    // With all separators, or with none.
+    hasRun: (run) => run === length || separatorsAt.keys().next().value === run,
     reach: 0,
     recognize(text, anchor, match) {
       match.start = anchor;

@@ -6,6 +6,7 @@ const MAX_DIGITS = 19;
 /** Such as ` - ` between groups. */
 const MAX_SEPARATOR = 3;
 const MIN_GROUP = 3;
+const FIRST_GROUP = 4;
 
 /** The first four digits of an issuer's cards, and the lengths of its numbers. */
 const issuers: readonly (readonly [first: number, last: number, lengths: readonly number[]])[] = [
@@ -54,6 +55,7 @@ export const creditCard: Recognizer = {
   anchors: '0',
   // No issuer has 0, 7 or 9.
   canFollow: (before, first) => !isAlphanumeric(before) && first !== 0x30 && first !== 0x37 && first !== 0x39,
+  hasRun: (run) => run >= FIRST_GROUP,
   reach: 0,
 
   recognize(text, anchor, match) {
@@ -88,7 +90,7 @@ function findEnd(text: FoldedText, start: number, match: Match): boolean {
       }
       code = text.at(index);
     }
-    if (isAlphanumeric(code) || index - group < (group === start ? 4 : MIN_GROUP)) {
+    if (isAlphanumeric(code) || index - group < (group === start ? FIRST_GROUP : MIN_GROUP)) {
       break;
     }
     if ((lengths & (1 << count)) !== 0 && passesLuhn(count)) {

@@ -54,6 +54,7 @@ export function groupedNumber(number: GroupedNumber): Recognizer {
     type: number.type,
     anchors: '0',
     canFollow: (before) => !isAlphanumeric(before),
+    hasRun: (run) => run === groups[0] || run === length,
     reach: 0,
     recognize(text, anchor, match) {
       match.start = anchor;

@@ -135,6 +135,7 @@ const SPANISH_LETTERS = 'TRWAGMYFPDXBNJZSQVHLCKE';
 export const spanishNationalID: Recognizer = {
   type: 'SpanishNationalID',
   anchors: '0',
+  hasRun: (run) => run === 7 || run === 8,
   reach: 2,
   recognize(text, anchor, match) {
     match.start = anchor;
@@ -180,6 +181,7 @@ const NINO_PREFIX = /^(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z
 export const ukNationalInsuranceNumber: Recognizer = {
   type: 'UKNationalInsuranceNumber',
   anchors: '0',
+  hasRun: (run) => run === 2 || run === 4 || run === 6,
   reach: 3,
   recognize(text, anchor, match) {
     match.start = anchor;

@@ -13,6 +13,7 @@ export const ipv4Address: Recognizer = {
   type: 'IPAddress',
   anchors: '0',
   canFollow: (before, first) => !isAlphanumeric(before) && first !== 0x30,
+  hasRun: (run) => run <= 3,
   reach: 0,
   recognize(text, anchor, match) {
     match.start = anchor;
