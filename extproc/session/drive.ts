@@ -31,6 +31,10 @@ export function drive(exchange: Exchange, shared: SessionServices): ExchangeHand
 
 const NOTHING: SessionEvent[] = [];
 
+/** Takes the place of an action that is carried out, so that its bytes can go. */
+const ACTED: Action = { type: 'stop-timer' };
+const MAX_LISTED_ACTIONS = 16;
+
 /** A request in flight, for operators. */
 export interface LiveRequest {
   /** Returns what costs nothing to know; undefined: the request is over. */
@@ -53,6 +57,7 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
   readonly #session: Session;
   readonly #account: Account;
   #events: SessionEvent[] = [];
+  #actions: Action[] = [];
   /** Events that arrive while the request is queued; replayed once it has been started. */
   #deferred: SessionEvent[] | undefined;
   #running = false;
@@ -190,9 +195,12 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     this.#running = true;
     try {
       for (let next: SessionEvent | undefined = event; next !== undefined; next = this.#next()) {
-        const actions: Action[] = [];
+        const actions = this.#actionList();
+        let at = actions.length;
         this.#blocked = this.#session.handle(next, this.#shared.now(), actions);
-        for (const action of actions) {
+        for (; at < actions.length; at++) {
+          const action = actions[at]!;
+          actions[at] = ACTED;
           this.#act(action);
         }
       }
@@ -202,6 +210,17 @@ class Drive implements ExchangeHandler, BodyOwner, LiveRequest {
     } finally {
       this.#running = false;
     }
+  }
+
+  /**
+   * Returns a list for the actions of one event, after those of earlier events: a new list would
+   * get room for 17 actions, and most events have one.
+   */
+  #actionList(): Action[] {
+    if (this.#actions.length >= MAX_LISTED_ACTIONS) {
+      this.#actions = [];
+    }
+    return this.#actions;
   }
 
   #next(): SessionEvent | undefined {
