@@ -128,12 +128,14 @@ async function start(
     () => flushCompileCache(),
     () => {},
   );
-  const closeTelemetry = () =>
-    Promise.all([
+  const closeTelemetry = async () => {
+    // First, because spans wait for their redacted content.
+    await content.close(TELEMETRY_DEADLINE_MS);
+    await Promise.all([
       traces?.close(TELEMETRY_DEADLINE_MS),
-      content.close(TELEMETRY_DEADLINE_MS),
       telemetry.then((one) => one.shutdown(TELEMETRY_DEADLINE_MS)),
     ]);
+  };
   const closeOutput = () => {
     lines?.close();
     return output.close(1500);
@@ -144,7 +146,7 @@ async function start(
       { name: 'quota server', deadlineMs: 1000, run: () => quotaServer?.close() },
       { name: 'streams', deadlineMs: CLOSE_DEADLINE_MS + 1000, run: () => service.close(CLOSE_DEADLINE_MS) },
       { name: 'health server', deadlineMs: 1000, run: health.close },
-      { name: 'telemetry', deadlineMs: TELEMETRY_DEADLINE_MS + 1000, run: closeTelemetry },
+      { name: 'telemetry', deadlineMs: 2 * TELEMETRY_DEADLINE_MS + 1000, run: closeTelemetry },
       { name: 'access lines', deadlineMs: 2000, run: closeOutput },
     ],
   };
