@@ -33,6 +33,16 @@ const NODE_OPTIONS = ['--max-semi-space-size=8'];
 const COMPILED = '/app/cache/tallygate/compiled';
 const READY_MS = 30_000;
 
+/**
+ * Fails in each file, which is no worker here, but only after Node has compiled it and all that it
+ * imports.
+ */
+const LOAD_WORKERS = `
+  for (const file of process.argv.slice(1)) {
+    await import(file).catch(() => {});
+  }
+`;
+
 interface LockedPackage {
   readonly dev?: boolean;
   readonly devOptional?: boolean;
@@ -106,6 +116,7 @@ async function compile(root: string): Promise<void> {
   for (const verb of ['controller', 'check', 'sidecar-patch', 'version'].filter((each) => verbs.includes(each))) {
     await ended(inside(root, verb, '--help'));
   }
+  await ended(node(root, '--eval', LOAD_WORKERS, ...workers(app)));
   const folder = join(root, 'warm');
   mkdirSync(folder);
   // Simulates a proxy pod whose controller is unreachable.
@@ -141,8 +152,22 @@ async function compile(root: string): Promise<void> {
   }
 }
 
+/** Returns the programs of worker threads. */
+function workers(app: string): readonly string[] {
+  return programRooms
+    .flatMap((room) =>
+      readdirSync(join(app, room), { recursive: true, encoding: 'utf8' }).map((name) => join(room, name)),
+    )
+    .filter((path) => path.endsWith('-worker.ts'))
+    .map((path) => `/app/${path}`);
+}
+
 function inside(root: string, verb: string, ...args: readonly string[]): ChildProcess {
-  return spawn('chroot', [root, '/usr/local/bin/node', ...NODE_OPTIONS, '/app/cli/main.ts', verb, ...args], {
+  return node(root, '/app/cli/main.ts', verb, ...args);
+}
+
+function node(root: string, ...args: readonly string[]): ChildProcess {
+  return spawn('chroot', [root, '/usr/local/bin/node', ...NODE_OPTIONS, ...args], {
     env: { PATH: '/usr/sbin:/usr/bin', NODE_COMPILE_CACHE: COMPILED, HOME: '/app', TALLYGATE_LOG_LEVEL: 'fatal' },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
