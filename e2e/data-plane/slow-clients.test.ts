@@ -45,7 +45,7 @@ it('200 clients that stop reading do not block others', async (context) => {
   await waitFor(
     'all clients at the provider',
     () => provider.seen.length === CLIENTS,
-    20_000,
+    60_000,
     () => `(${provider.seen.length})`,
   );
   // All buffers on the path are full when the provider cannot write any more.
