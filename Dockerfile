@@ -20,8 +20,9 @@ FROM scratch
 COPY --from=build /image /
 # The image contains compiled code, for a fast start on a read-only root.
 ENV NODE_COMPILE_CACHE=/app/cache/tallygate/compiled
-# The reason is in cli/run.ts.
+# The reasons are in cli/run.ts.
 ENV MALLOC_ARENA_MAX=1
+ENV MALLOC_MMAP_THRESHOLD_=16384
 ENV HOME=/app
 USER 65532:65532
 WORKDIR /app

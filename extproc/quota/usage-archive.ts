@@ -42,6 +42,8 @@ const CLOSE_DEADLINE_MS = 1_000;
 
 /** SQLite's cache and memory of reports are outside this heap. */
 const MAX_HEAP_MB = 64;
+/** The young generation would grow to 8 MB, which a worker that mostly waits does not need. */
+const YOUNG_MB = 3;
 
 /** What the worker has to write, in the order of the ids of usage. */
 interface WaitingUsage {
@@ -226,7 +228,7 @@ export class UsageArchive implements UsageReader {
     const worker = new Worker(new URL('./usage-worker.ts', import.meta.url), {
       workerData,
       env: withoutOtlpHeaders(process.env),
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     });
     worker.on('message', ({ id, value, error, state }: UsageAnswer) => {
       if (state !== undefined) {
