@@ -92,7 +92,7 @@ e2e-cluster: setup ## Run the cluster tests (E2E_KUBECONFIG=FILE selects the clu
 
 .PHONY: e2e-cluster-long
 e2e-cluster-long: setup ## Run the cluster tests that take minutes; see bench/results/upgrades.md
-	e2e/cluster/run.sh e2e/cluster/{rolling-long,swap,failover,api-server-away}.test.ts
+	e2e/cluster/run.sh e2e/cluster/{rolling-long,swap,failover,api-server-away,living}.test.ts
 
 .PHONY: image
 image: ## Build the image tallygate:VERSION with Docker

@@ -249,6 +249,14 @@ export class Allowance {
     return this.#pending === undefined ? undefined : this.#askedMs;
   }
 
+  /** Treats a request without an answer as new: it may be sent again at once. */
+  waitAgain(nowMs: number): void {
+    if (this.#pending !== undefined) {
+      this.#askedMs = nowMs;
+      this.#sentMs = Number.NEGATIVE_INFINITY;
+    }
+  }
+
   /**
    * Gives up what is not held, where the store has not answered for so long that it may have given
    * concurrent requests to others.

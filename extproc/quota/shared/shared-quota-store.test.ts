@@ -401,6 +401,23 @@ for (const onStoreLoss of lossModes) {
   });
 }
 
+test('once the connection works again, the first request waits for the store', () => {
+  const of = quota('TotalTokens', 10_000, { onStoreLoss: 'FailClosed', window: hour });
+  const replicas = new Replicas();
+  const replica = replicas.add([of]);
+  replicas.isReachable = false;
+  const isRefused = () => {
+    const decision = spend(replicas, replica, of, 50);
+    return decision.type === 'refused' && decision.reason === 'store';
+  };
+  assert.ok(isRefused());
+  replicas.time.pass(2_000);
+  replicas.isReachable = true;
+  replica.store.resume();
+  assert.ok(!isRefused());
+  assert.deepEqual(replica.states, ['lost', 'available']);
+});
+
 test('a store that is lost for long charges an allowance once', () => {
   const replicas = new Replicas();
   const of = quota('TotalTokens', 10_000, { onStoreLoss: 'Degrade' });

@@ -74,6 +74,14 @@ export class SharedQuotaStore implements QuotaStore {
     }
   }
 
+  /**
+   * Call when the connection to the store works again. The next request then waits for an answer,
+   * while otherwise the first one of each replica would be decided without the store.
+   */
+  resume(): void {
+    this.#shared?.resume();
+  }
+
   define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean {
     if (!this.#local.define(quotas, revision, atMs)) {
       return false;

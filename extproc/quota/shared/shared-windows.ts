@@ -161,6 +161,15 @@ export class SharedWindows implements EntryOwner {
     }
   }
 
+  /** Waits for answers again, because the connection to the store works again. */
+  resume(): void {
+    const nowMs = this.#options.steadyMs();
+    for (const { allowance } of this.#active) {
+      allowance.waitAgain(nowMs);
+    }
+    this.#available();
+  }
+
   activate(entry: SharedEntry): void {
     if (!entry.isActive) {
       entry.isActive = true;

@@ -142,6 +142,9 @@ export class StoreSwitch implements RestStore {
 
   #report(status: SharedStoreStatus): void {
     if (status.state !== this.#status.state || status.reason !== this.#status.reason) {
+      if (status.state === 'available') {
+        this.quotas.resume();
+      }
       this.#status = status;
       this.#options.onStatus(status);
     }
