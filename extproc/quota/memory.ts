@@ -302,7 +302,8 @@ export class MemoryStore implements QuotaStore {
     }
     let verdict = evaluateExtension(hold.parts, output);
     while (verdict.type === 'held') {
-      const isFreed = reclaim(verdict.window, verdict.missing, 'used', hold, this.#shrunk) || recountInput(hold);
+      const isFreed =
+        reclaim(verdict.window, verdict.missing, 'used', hold, this.#shrunk) || recountInput(hold, this.#shrunk);
       verdict = isFreed
         ? evaluateExtension(hold.parts, output)
         : { type: 'fits', outputTokens: remainingTokens(hold.parts) };

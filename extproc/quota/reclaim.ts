@@ -63,7 +63,11 @@ function takeBack(
 }
 
 /** Lowers the held input to its counted number. Returns whether it holds less than before. */
-export function recountInput(hold: OpenHold): boolean {
+export function recountInput(hold: OpenHold, changed: (hold: OpenHold) => void): boolean {
   const counted = hold.holder?.countedInput();
-  return counted !== undefined && hold.lowerInput(counted);
+  if (counted === undefined || !hold.lowerInput(counted)) {
+    return false;
+  }
+  changed(hold);
+  return true;
 }

@@ -338,6 +338,21 @@ test('spent + held ≤ limit at each grant, and the sums equal those of the mode
   );
 });
 
+test('input that was counted for an extension without success is charged by its count after a restart', () => {
+  const world = new World([quota('TotalTokens', 300, { window: lifetime })], true);
+  const [ref] = world.refs;
+  world.reserve([ref!], 0, { mode: 'bound', least: 100, want: 100 });
+  world.reserve([ref!], 19, { mode: 'lease', least: 1, want: 1 });
+  world.store.flush();
+  world.settle(world.openRequests[0]!, 0, 300);
+  world.extend(world.openRequests[0]!, { mode: 'lease', least: 1, want: 1 });
+  world.store.flush();
+  world.restart();
+  // 7 of the 19 tokens are counted.
+  assert.equal(world.store.top(1, world.time.nowMs)[0]?.spent, 308);
+  world.store.close();
+});
+
 test('all charges are spent, also past the limit, and overdrafts are reported', () => {
   const forever = ['TotalTokens', 'OutputTokens', 'InputTokens', 'Requests'] as const;
   fc.assert(
