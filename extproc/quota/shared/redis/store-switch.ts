@@ -11,7 +11,7 @@ import type { AllowanceAnswer, AllowanceRequest, AllowanceStore } from '../allow
 import type { RestStore, SharedRest } from '../rest-store.ts';
 import { SharedQuotaStore } from '../shared-quota-store.ts';
 import type { RedisAllowances } from './redis-allowances.ts';
-import type { StoreCheck } from './redis-fault.ts';
+import type { StoreCheck, StoreFault } from './redis-fault.ts';
 import type { StoreHealthState } from './store-health.ts';
 
 /** How long a policy waits for the first answer of the store, so that requests need not. */
@@ -43,6 +43,7 @@ export class StoreSwitch implements RestStore {
   #redis: RedisAllowances | undefined;
   #line: StoreLine | undefined;
   #status: SharedStoreStatus = { state: 'unused', reason: '' };
+  #fault: StoreFault | undefined;
   #changing: Promise<void> = Promise.resolve();
 
   constructor(options: StoreSwitchOptions, local: MemoryStore) {
@@ -122,6 +123,7 @@ export class StoreSwitch implements RestStore {
       onState: (state) => {
         if (this.#redis === redis) {
           this.#report(statusOf(state));
+          this.#resumeAfter(state);
         }
       },
       onConnected: (check) => this.#options.onConnected(check),
@@ -140,11 +142,16 @@ export class StoreSwitch implements RestStore {
     }
   }
 
+  /** A slow store answers again and again: requests must not wait for it each time. */
+  #resumeAfter({ fault }: StoreHealthState): void {
+    if (fault === undefined && this.#fault !== undefined && this.#fault.kind !== 'slow') {
+      this.quotas.resume();
+    }
+    this.#fault = fault;
+  }
+
   #report(status: SharedStoreStatus): void {
     if (status.state !== this.#status.state || status.reason !== this.#status.reason) {
-      if (status.state === 'available') {
-        this.quotas.resume();
-      }
       this.#status = status;
       this.#options.onStatus(status);
     }
